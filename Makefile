@@ -1,0 +1,45 @@
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# The stages run as `python -m …`: that python must be the environment's.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup repro test lint check experiments demo bench
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+setup: $(INSTALLED) ## Create .venv with the pinned packages; nothing to do when it is current
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed, $(PYTHON) is older; make PYTHON=python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(INSTALLED)
+
+repro: setup ## Run the pipeline on the real data: only what changed
+	dvc repro
+
+test: setup ## Run the tests
+	pytest
+
+lint: setup ## Check style, format and types
+	ruff check
+	ruff format --check
+	mypy
+
+check: lint test ## Everything that must hold: lint, types, tests, and dvc.lock fits the code
+	python -m tests.lock_is_current
+
+# Of some 200 metrics and parameters, the few that tell experiments apart.
+COLUMNS := ^(Experiment|metrics/tune_lr.json:lr|chosen\..*|auc\.mean|final\.(test|leak_free)\.(auc|accuracy))$$
+
+experiments: setup ## Compare experiments: learning rate, chosen setting, headline scores
+	dvc exp show --no-pager --drop '.*' --keep '$(COLUMNS)'
+
+demo: setup ## Run the pipeline on generated phantoms in a temporary copy, 2 minutes
+	python -m tests.demo
+
+bench: setup ## Time the pipeline beside the official MedMNIST recipe
+	python -m benchmarks.official_recipe

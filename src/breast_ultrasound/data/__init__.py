@@ -1,0 +1,1 @@
+"""Find, check, group and split the images."""

@@ -1,0 +1,60 @@
+"""Curves and counts of judged test images as CSV, which DVC overlays across revisions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breast_ultrasound.evaluation.judgement import Judged
+from breast_ultrasound.evaluation.metrics import calibration_bins
+from breast_ultrasound.files import write_csv
+
+HISTOGRAM_BINS = 20
+
+
+def write_curves(judged: Mapping[str, Judged], malignant: NDArray[np.bool_], folder: Path) -> None:
+    """Write ROC, precision–recall, calibration, histogram and confusion of each model.
+
+    Args:
+        malignant: (N,) bool, the truth about the images judged.
+        folder: gets a file `<kind>_<model>.csv` each.
+    """
+    for name, model in judged.items():
+        _write_roc(malignant, model.probability, folder / f"roc_{name}.csv")
+        _write_precision_recall(malignant, model.probability, folder / f"pr_{name}.csv")
+        bins = calibration_bins(malignant, model.probability)
+        columns = ("probability", "share_malignant", "n_images")
+        write_csv(folder / f"calibration_{name}.csv", columns, bins)
+        _write_histogram(malignant, model.probability, folder / f"histogram_{name}.csv")
+        words = np.array(["benign", "malignant"])
+        called = (model.probability >= model.threshold).astype(int)
+        rows = zip(words[malignant.astype(int)], words[called], strict=True)
+        write_csv(folder / f"confusion_{name}.csv", ("actual", "predicted"), rows)
+
+
+def _write_roc(malignant: NDArray[np.bool_], probability: NDArray[np.float64], path: Path) -> None:
+    from sklearn.metrics import roc_curve
+
+    false_positive, true_positive, _ = roc_curve(malignant, probability)
+    rows = zip(false_positive.tolist(), true_positive.tolist(), strict=True)
+    write_csv(path, ("false_positive_rate", "true_positive_rate"), rows)
+
+
+def _write_precision_recall(
+    malignant: NDArray[np.bool_], probability: NDArray[np.float64], path: Path
+) -> None:
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, _ = precision_recall_curve(malignant, probability)
+    write_csv(path, ("recall", "precision"), zip(recall.tolist(), precision.tolist(), strict=True))
+
+
+def _write_histogram(
+    malignant: NDArray[np.bool_], probability: NDArray[np.float64], path: Path
+) -> None:
+    edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
+    counts = [np.histogram(probability[malignant == kind], edges)[0] for kind in (True, False)]
+    centres = ((edges[1:] + edges[:-1]) / 2).tolist()
+    rows = zip(centres, counts[0].tolist(), counts[1].tolist(), strict=True)
+    write_csv(path, ("probability", "malignant", "benign"), rows)

@@ -1,0 +1,119 @@
+"""Scores of probabilities of malignant, and bootstrap intervals that respect near-twins."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+N_BINS = 10  # of the calibration error
+Scores = dict[str, float]
+
+
+def scores(
+    malignant: NDArray[np.bool_], probability: NDArray[np.float64], threshold: float
+) -> Scores:
+    """Return every score of the project.
+
+    Args:
+        malignant: (N,) bool, both classes present.
+        probability: (N,) float64 in [0, 1], of malignant.
+        threshold: a probability at or above it is called malignant.
+
+    Returns:
+        `auc`, `accuracy`, `balanced_accuracy`, `sensitivity`, `specificity`, `f1` and `aupr` with
+        malignant as the positive class; `benign_f1` and `benign_aupr` with benign as the positive
+        one, as other projects print them; `brier`, `log_loss` and `calibration_error`, lower is
+        better. AUPR is scikit-learn's average precision.
+    """
+    from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+
+    called = probability >= threshold
+    tp = int((called & malignant).sum())
+    tn = int((~called & ~malignant).sum())
+    n_malignant = int(malignant.sum())
+    n_benign = len(malignant) - n_malignant
+    n_wrong = len(malignant) - tp - tn
+    sensitivity, specificity = tp / n_malignant, tn / n_benign
+    return {
+        "auc": float(roc_auc_score(malignant, probability)),
+        "accuracy": (tp + tn) / len(malignant),
+        "balanced_accuracy": (sensitivity + specificity) / 2,
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "f1": 2 * tp / (2 * tp + n_wrong) if tp or n_wrong else 0.0,
+        "aupr": float(average_precision_score(malignant, probability)),
+        "benign_f1": 2 * tn / (2 * tn + n_wrong) if tn or n_wrong else 0.0,
+        "benign_aupr": float(average_precision_score(~malignant, 1 - probability)),
+        "brier": float(brier_score_loss(malignant, probability)),
+        "log_loss": float(log_loss(malignant, np.clip(probability, 1e-7, 1 - 1e-7))),
+        "calibration_error": calibration_error(malignant, probability),
+    }
+
+
+def calibration_error(malignant: NDArray[np.bool_], probability: NDArray[np.float64]) -> float:
+    """Return the expected calibration error over 10 equal bins of the probability of malignant.
+
+    It is the mean gap between the share of malignant images and the mean probability, weighted by
+    bin counts (Naeini et al. 2015, https://doi.org/10.1609/aaai.v29i1.9602).
+    """
+    rows = calibration_bins(malignant, probability)
+    return sum(n * abs(share - mean) for mean, share, n in rows) / len(malignant)
+
+
+def calibration_bins(
+    malignant: NDArray[np.bool_], probability: NDArray[np.float64]
+) -> list[tuple[float, float, int]]:
+    """Return (mean probability, share of malignant, count) of each bin that is not empty."""
+    bins = np.minimum((probability * N_BINS).astype(int), N_BINS - 1)
+    return [
+        (float(probability[bins == b].mean()), float(malignant[bins == b].mean()), int(n))
+        for b, n in enumerate(np.bincount(bins, minlength=N_BINS))
+        if n
+    ]
+
+
+def bootstrap(
+    score: Callable[[NDArray[np.int64]], Mapping[str, float]],
+    malignant: NDArray[np.bool_],
+    group: NDArray[np.int64],
+    n_bootstrap: int,
+    confidence: float,
+    seed: int,
+) -> dict[str, tuple[float, float]]:
+    """Return a percentile interval for each score, resampling near-twin groups whole.
+
+    Twins show one lesion and err together, so images are not independent: groups are the units
+    (cluster bootstrap: Field and Welsh 2007, https://doi.org/10.1111/j.1467-9868.2007.00593.x).
+    A resample without both classes is drawn again.
+
+    Args:
+        score: from (N,) int64 indices of a resample to named scores.
+        malignant: (N,) bool.
+        group: (N,) int64.
+        confidence: 0.95 gives the 2.5 and 97.5 percentiles.
+    """
+    rng = np.random.default_rng(seed)
+    members = [np.nonzero(group == g)[0] for g in np.unique(group)]
+    samples: list[Mapping[str, float]] = []
+    while len(samples) < n_bootstrap:
+        drawn = rng.integers(len(members), size=len(members))
+        indices = np.concatenate([members[i] for i in drawn])
+        if 0 < malignant[indices].sum() < len(indices):
+            samples.append(score(indices))
+    tail = (1 - confidence) / 2
+    intervals = {}
+    for name in samples[0]:
+        low, high = np.quantile([sample[name] for sample in samples], [tail, 1 - tail])
+        intervals[name] = (float(low), float(high))
+    return intervals
+
+
+def mean_and_sd(rows: list[Scores]) -> dict[str, dict[str, float]]:
+    """Return mean and sample standard deviation of each score over `rows`."""
+    return {
+        name: {
+            "mean": float(np.mean([row[name] for row in rows])),
+            "sd": float(np.std([row[name] for row in rows], ddof=1)) if len(rows) > 1 else 0.0,
+        }
+        for name in rows[0]
+    }

@@ -1,0 +1,88 @@
+"""ResNet-18 from torchvision's blocks, with a stem, an input size and a width for small images."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.resnet import BasicBlock
+
+from breast_ultrasound.params import ModelParams
+
+BLOCKS_PER_STAGE = (2, 2, 2, 2)  # He et al. 2016, table 1: 18 layers
+
+
+class ResNet18(nn.Module):
+    """ResNet-18 (He et al. 2016, https://arxiv.org/abs/1512.03385) with one logit.
+
+    With the stem `imagenet`, width 64 and no dropout it is torchvision's `resnet18` for one
+    channel and one class: the same layers under the same names, so its weights fit.
+
+    Args:
+        params: stem `imagenet` (7×7 stride 2, max-pool), `small` (3×3 stride 1) or
+            `small_strided` (3×3 stride 2); images are resized to `input_size` first (bicubic).
+    """
+
+    def __init__(self, params: ModelParams) -> None:
+        super().__init__()
+        width = params.width
+        self.input_size = params.input_size
+        match params.stem:
+            case "imagenet":
+                self.conv1 = nn.Conv2d(1, width, 7, stride=2, padding=3, bias=False)
+                self.maxpool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
+            case "small":
+                self.conv1 = nn.Conv2d(1, width, 3, stride=1, padding=1, bias=False)
+                self.maxpool = nn.Identity()
+            case "small_strided":
+                self.conv1 = nn.Conv2d(1, width, 3, stride=2, padding=1, bias=False)
+                self.maxpool = nn.Identity()
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        stages: list[nn.Module] = []
+        n_in = width
+        for i, n_blocks in enumerate(BLOCKS_PER_STAGE):
+            stages.append(_stage(n_in, width * 2**i, n_blocks, stride=1 if i == 0 else 2))
+            n_in = width * 2**i
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.dropout = nn.Dropout(params.dropout)
+        self.fc = nn.Linear(n_in, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logit of malignant, (B,), for images (B, 1, H, W) of mean 0.5 → 0."""
+        x = images
+        if x.shape[-1] != self.input_size:
+            size = (self.input_size, self.input_size)
+            x = functional.interpolate(x, size, mode="bicubic", align_corners=False)
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = x.mean(dim=(2, 3))  # (B, 8·width)
+        logits: Tensor = self.fc(self.dropout(x)).squeeze(1)
+        return logits
+
+
+def _stage(n_in: int, n_out: int, n_blocks: int, stride: int) -> nn.Sequential:
+    """Return `n_blocks` basic blocks, the first of which changes resolution and channels."""
+    downsample = None
+    if stride != 1 or n_in != n_out:
+        downsample = nn.Sequential(
+            nn.Conv2d(n_in, n_out, 1, stride=stride, bias=False), nn.BatchNorm2d(n_out)
+        )
+    first = BasicBlock(n_in, n_out, stride, downsample)
+    return nn.Sequential(first, *(BasicBlock(n_out, n_out) for _ in range(n_blocks - 1)))
+
+
+def count_flops(params: ModelParams, side: int) -> int:
+    """Return the floating-point operations of one forward pass of one `side`×`side` image."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    # On the meta device nothing is computed: only shapes are followed.
+    with torch.device("meta"):
+        model, image = ResNet18(params).eval(), torch.empty(1, 1, side, side)
+    counter: Any = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        model(image)
+    return int(counter.get_total_flops())

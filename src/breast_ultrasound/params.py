@@ -1,0 +1,235 @@
+"""The parameters in params.yaml, typed and checked.
+
+Every field is required: defaults live in params.yaml alone, each with a comment on its source.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from breast_ultrasound.files import InputError
+
+Stem = Literal["imagenet", "small", "small_strided"]
+Loss = Literal["bce", "focal", "pairwise_auc"]
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+LearningRate = Annotated[float, Field(gt=0, le=1)]
+InputSize = Annotated[int, Field(ge=28, le=224)]  # pixels a side
+Width = Annotated[int, Field(ge=4, le=256)]  # channels of the first stage
+Dropout = Annotated[float, Field(ge=0, lt=1)]  # probability
+Smoothing = Annotated[float, Field(ge=0, lt=1)]
+WeightDecay = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, le=100)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: frozen, without unknown keys, NaN or infinity."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+class DataParams(Section):
+    """Where the images come from."""
+
+    name: Literal["breastmnist", "phantom"]
+    search_path: list[str]
+    n_phantoms: int = Field(ge=60, le=5_000)
+
+
+class PreprocessParams(Section):
+    """What counts as a near-twin."""
+
+    twin_correlation: float = Field(gt=0.5, lt=1)  # Pearson's r of pixels
+
+
+class ModelParams(Section):
+    """The network."""
+
+    stem: Stem
+    input_size: InputSize
+    width: Width
+    dropout: Dropout
+
+
+class TrainingParams(Section):
+    """How one training goes."""
+
+    n_epochs: int = Field(ge=1, le=1000)
+    batch_size: int = Field(ge=2, le=1024)
+    optimizer: Literal["adamw", "sgd"]
+    schedule: Literal["one_cycle", "constant"]
+    warmup: float = Field(gt=0, lt=1)  # fraction of the steps
+    weight_decay: WeightDecay
+    ema_decay: float = Field(ge=0, lt=1)  # per step; 0 turns the average off
+    loss: Loss
+    label_smoothing: Smoothing
+    malignant_weight: Positive  # weight of a malignant image; a benign one has 1
+    focal_gamma: float = Field(ge=0, le=10)
+
+
+class AugmentParams(Section):
+    """How far each training image is changed, at random."""
+
+    flip: float = Field(ge=0, le=1)  # probability of a left-right mirror
+    rotation: float = Field(ge=0, le=180)  # degrees either way
+    scale: float = Field(ge=0, lt=1)  # fraction either way
+    shift: float = Field(ge=0, lt=1)  # fraction of the side, either way
+    contrast: float = Field(ge=0, lt=1)  # fraction either way
+    brightness: float = Field(ge=0, le=1)  # of the grey range, either way
+    cutout: float = Field(ge=0, lt=1)  # side of the blanked square, fraction of the image's
+
+
+class FoldParams(Section):
+    """How dev is cut for every search and estimate."""
+
+    n_splits: int = Field(ge=2, le=20)
+
+
+class TuneLrParams(Section):
+    """The learning-rate search."""
+
+    low: LearningRate
+    high: LearningRate
+    n_trials: int = Field(ge=1, le=1000)
+    round_size: int = Field(ge=1, le=64)  # trials proposed, and run, together
+    n_folds: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def check_range(self) -> Self:
+        """Refuse an empty range."""
+        if self.low >= self.high:
+            raise ValueError(f"expected low < high, got low {self.low} and high {self.high}")
+        return self
+
+
+class GridSearchParams(Section):
+    """Values to try together; null keeps the one value of the sections above."""
+
+    n_folds: int = Field(ge=1)
+    tie: float = Field(ge=0, le=1)  # AUC
+    stem: list[Stem] | None = Field(min_length=1)
+    input_size: list[InputSize] | None = Field(min_length=1)
+    width: list[Width] | None = Field(min_length=1)
+    dropout: list[Dropout] | None = Field(min_length=1)
+    loss: list[Loss] | None = Field(min_length=1)
+    label_smoothing: list[Smoothing] | None = Field(min_length=1)
+    malignant_weight: list[Positive] | None = Field(min_length=1)
+    weight_decay: list[WeightDecay] | None = Field(min_length=1)
+    lr_multiplier: list[Positive] | None = Field(min_length=1)
+
+
+class CrossValidateParams(Section):
+    """The estimate on dev."""
+
+    n_repeats: int = Field(ge=1, le=100)
+
+
+class BaselineParams(Section):
+    """Torchvision's ResNet-18, trained plainly."""
+
+    weights: Literal["imagenet"] | None
+    input_size: InputSize
+    lr: LearningRate
+    n_epochs: int = Field(ge=1, le=1000)
+    batch_size: int = Field(ge=2, le=1024)
+
+
+class FinalParams(Section):
+    """The ensemble."""
+
+    n_seeds: int = Field(ge=1, le=100)
+
+
+class EvaluateParams(Section):
+    """The bootstrap on test."""
+
+    n_bootstrap: int = Field(ge=10, le=100_000)
+    confidence: float = Field(gt=0.5, lt=1)
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    seed: Seed
+    lr: LearningRate | None
+    data: DataParams
+    preprocess: PreprocessParams
+    model: ModelParams
+    training: TrainingParams
+    augment: AugmentParams
+    folds: FoldParams
+    tune_lr: TuneLrParams
+    grid_search: GridSearchParams
+    cross_validate: CrossValidateParams
+    baseline: BaselineParams
+    final: FinalParams
+    evaluate: EvaluateParams
+
+    @model_validator(mode="after")
+    def check_folds(self) -> Self:
+        """A search cannot use more folds than there are."""
+        for name, section in (("tune_lr", self.tune_lr), ("grid_search", self.grid_search)):
+            if section.n_folds > self.folds.n_splits:
+                raise ValueError(
+                    f"expected {name}.n_folds at most folds.n_splits = {self.folds.n_splits}, "
+                    f"got {section.n_folds}"
+                )
+        return self
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML's safe loader, refusing a key that stands twice: PyYAML keeps the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise InputError(f"expected each key once, got {key!r} twice")
+        return super().construct_mapping(node, deep)
+
+
+def load_params(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        InputError: the file is missing or not YAML, or a key is unknown, missing, of the wrong
+            type or out of range; the message names the key, the value and what is allowed.
+    """
+    try:
+        content = _UniqueKeyLoader(path.read_text(encoding="utf-8")).get_single_data()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run from the project's root") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected YAML ({' '.join(str(error).split())})") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a mapping of parameters, got {content!r}")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_first_problem(error)}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    """One line on the first problem, and how many more there are."""
+    problems = error.errors()
+    first = problems[0]
+    where = ".".join(str(part) for part in first["loc"])
+    match first["type"]:
+        case "missing":
+            text = f"{where}: expected a value, got none; copy it from the committed params.yaml"
+        case "extra_forbidden":
+            text = f"{where}: unknown parameter; remove it or correct its name"
+        case "value_error":
+            message = first["msg"].removeprefix("Value error, ")
+            text = f"{where}: {message}" if where else message
+        case _:
+            expected = first["msg"].replace("Input should be ", "").replace("List should", "to")
+            text = f"{where}: expected {expected}, got {first['input']!r}"
+    more = len(problems) - 1
+    return text + (f" (and {more} more)" if more else "")

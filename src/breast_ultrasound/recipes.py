@@ -1,0 +1,127 @@
+"""The two models: how they are trained, and what their cards say."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breast_ultrasound.data.dataset import SPLITS, ImageSet
+from breast_ultrasound.data.folds import derive_seed
+from breast_ultrasound.evaluation.calibration import PLAIN, choose_decision
+from breast_ultrasound.evaluation.metrics import scores
+from breast_ultrasound.model.artifact import ModelCard
+from breast_ultrasound.model.training import TrainingConfig
+from breast_ultrasound.params import AugmentParams, BaselineParams, ModelParams, TrainingParams
+from breast_ultrasound.runs.execute import Executor
+from breast_ultrasound.runs.run import Run, RunResult, device_kind, versions
+
+# Apart from the folds' seeds, which have the path (repeat, fold).
+BASELINE_PATH, FINAL_PATH = (1_000_000,), (1_000_001,)
+TORCHVISION_WIDTH = 64
+
+
+def baseline_run(
+    params: BaselineParams,
+    dev: ImageSet,
+    seed: int,
+    weights: Mapping[str, NDArray[np.float32]] | None,
+) -> Run:
+    """Return the run of torchvision's ResNet-18 with plain Adam and without augmentation.
+
+    It learns from the official train images and keeps the epoch of best AUC on the official val
+    images, as MedMNIST's own benchmark does (Yang et al. 2023,
+    https://doi.org/10.1038/s41597-022-01721-8).
+    """
+    config = TrainingConfig(
+        lr=params.lr,
+        model=ModelParams(
+            stem="imagenet", input_size=params.input_size, width=TORCHVISION_WIDTH, dropout=0.0
+        ),
+        training=TrainingParams(
+            n_epochs=params.n_epochs,
+            batch_size=params.batch_size,
+            optimizer="adamw",  # without decay it is Adam
+            schedule="constant",
+            warmup=0.5,  # not used by a constant schedule
+            weight_decay=0.0,
+            ema_decay=0.0,
+            loss="bce",
+            label_smoothing=0.0,
+            malignant_weight=1.0,
+            focal_gamma=0.0,
+        ),
+        augment=AugmentParams(
+            flip=0, rotation=0, scale=0, shift=0, contrast=0, brightness=0, cutout=0
+        ),
+        average_flips=False,
+    )
+    return Run(
+        config,
+        derive_seed(seed, *BASELINE_PATH),
+        train=np.nonzero(dev.split == SPLITS.index("train"))[0],
+        score=np.nonzero(dev.split == SPLITS.index("val"))[0],
+        keep_weights=True,
+        best_epoch=True,
+        initial_weights=weights,
+    )
+
+
+def baseline_card(run: Run, result: RunResult, executor: Executor) -> ModelCard:
+    """Return the baseline's card: plain probabilities, called at 0.5."""
+    return ModelCard(
+        config=run.config,
+        seeds=[run.seed],
+        temperature=PLAIN.temperature,
+        threshold=PLAIN.threshold,
+        scores={"val_auc": float(result.val_auc.max())},
+        **_origin(executor),
+    )
+
+
+def final_runs(config: TrainingConfig, n_images: int, n_seeds: int, seed: int) -> list[Run]:
+    """Return a run on all images for each member of the ensemble."""
+    everything, nothing = np.arange(n_images), np.arange(0)
+    return [
+        Run(config, derive_seed(seed, *FINAL_PATH, member), everything, nothing, keep_weights=True)
+        for member in range(n_seeds)
+    ]
+
+
+def final_card(
+    runs: Sequence[Run], out_of_fold: NDArray[np.float32], executor: Executor
+) -> ModelCard:
+    """Return the final model's card.
+
+    Args:
+        out_of_fold: (N,) logits of the same configuration, of images not learned from.
+    """
+    malignant = executor.malignant
+    decision = choose_decision(out_of_fold, malignant)
+    estimates = scores(malignant, decision.probability(out_of_fold), decision.threshold)
+    return ModelCard(
+        config=runs[0].config,
+        seeds=[run.seed for run in runs],
+        temperature=decision.temperature,
+        threshold=decision.threshold,
+        scores={f"out_of_fold_{name}": value for name, value in estimates.items()},
+        **_origin(executor),
+    )
+
+
+def loss_rows(results: Sequence[RunResult]) -> tuple[list[str], list[list[Any]]]:
+    """Return a table of the training loss of each epoch, a column a member: names, then rows."""
+    losses = np.stack([result.train_loss for result in results], axis=1)  # (E, M)
+    names = ["epoch", "mean", *(f"member_{i}" for i in range(len(results)))]
+    return names, [
+        [epoch + 1, float(row.mean()), *row.tolist()] for epoch, row in enumerate(losses)
+    ]
+
+
+def _origin(executor: Executor) -> dict[str, Any]:
+    hardware = executor.resources.hardware
+    return {
+        "data": executor.data_digest,
+        "versions": versions(),
+        "trained_on": f"{device_kind(hardware)}, {hardware.precision}",
+    }

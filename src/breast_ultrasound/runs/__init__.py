@@ -1,0 +1,1 @@
+"""Trainings as content-addressed, stored, parallel runs."""

@@ -1,0 +1,160 @@
+"""Carrying out runs: those in the store are read, the others trained side by side and stored."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from breast_ultrasound.files import InputError
+from breast_ultrasound.model.training import Hardware
+from breast_ultrasound.runs.run import Run, RunResult, digest_of, key_of, train
+from breast_ultrasound.runs.store import Store
+
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where runs are computed and kept. The number of workers changes no result.
+
+    Attributes:
+        hardware: the device and number format, which do: they are part of a run's key.
+        n_workers: trainings at a time, one process and one thread each.
+        store: where results are kept.
+    """
+
+    hardware: Hardware
+    n_workers: int
+    store: Store
+
+
+def find_hardware(device: DeviceChoice) -> Hardware:
+    """Return the device and the number format that is fast on it.
+
+    Args:
+        device: `auto` takes a CUDA GPU where there is one.
+
+    Raises:
+        InputError: `cuda` was asked for and there is none.
+    """
+    import torch
+
+    has_gpu = torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
+        raise InputError("--device cuda: expected a CUDA GPU, found none; use --device cpu")
+    if has_gpu and device != "cpu":
+        return Hardware("cuda", "bf16" if torch.cuda.is_bf16_supported() else "fp32")
+    capabilities = torch.cpu.get_capabilities()
+    # Elsewhere bf16 is emulated, and slower than fp32.
+    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return Hardware("cpu", "bf16" if native else "fp32")
+
+
+def find_resources(device: DeviceChoice, n_workers: int, cache: Path | None) -> Resources:
+    """Look at this machine.
+
+    Args:
+        device: as in `find_hardware`.
+        n_workers: 0 takes one a physical core, or one for a GPU.
+        cache: folder of the store; None takes the user's cache folder.
+    """
+    from platformdirs import user_cache_path
+
+    hardware = find_hardware(device)
+    automatic = 1 if hardware.device == "cuda" else joblib.cpu_count(only_physical_cores=True)
+    folder = cache or user_cache_path("breast-ultrasound")
+    return Resources(hardware, n_workers or automatic, Store(folder.expanduser() / "runs"))
+
+
+@dataclass(frozen=True)
+class Executor:
+    """Carries out runs on one set of images.
+
+    Attributes:
+        images: (N, H, W) uint8, which the runs' indices point into.
+        malignant: (N,) bool.
+        resources: where to compute, and the store.
+    """
+
+    images: NDArray[np.uint8]
+    malignant: NDArray[np.bool_]
+    resources: Resources
+
+    @property
+    def data_digest(self) -> str:
+        """SHA-256 of the images and labels."""
+        return digest_of({"images": self.images, "malignant": self.malignant})
+
+    def __call__(self, runs: Sequence[Run], label: str) -> list[RunResult]:
+        """Return the result of each run, from the store or trained now.
+
+        Each result is stored the moment it is there: a kill loses only what was under way.
+
+        Args:
+            label: what the progress bar says.
+        """
+        digest = self.data_digest
+        keys = [key_of(run, digest, self.resources.hardware) for run in runs]
+        results = {key: self.resources.store.load(key) for key in dict.fromkeys(keys)}
+        missing = {key: run for key, run in zip(keys, runs, strict=True) if results[key] is None}
+        if missing:
+            n_stored = len(results) - len(missing)
+            results.update(self._train(missing, f"{label} ({n_stored} stored)"))
+        else:
+            print(f"{label}: all {len(results)} stored", file=sys.stderr)
+        return [result for key in keys if (result := results[key]) is not None]
+
+    def _train(self, missing: Mapping[str, Run], label: str) -> dict[str, RunResult]:
+        """Train and store what is missing, in as many processes as there are workers."""
+        parallel = joblib.Parallel(
+            n_jobs=min(self.resources.n_workers, len(missing)),
+            return_as="generator_unordered",
+        )
+        done = parallel(
+            joblib.delayed(_train_and_store)(key, run, self.images, self.malignant, self.resources)
+            for key, run in missing.items()
+        )
+        with _progress() as progress:
+            return dict(progress.track(done, total=len(missing), description=label))
+
+
+def _train_and_store(
+    key: str,
+    run: Run,
+    images: NDArray[np.uint8],
+    malignant: NDArray[np.bool_],
+    resources: Resources,
+) -> tuple[str, RunResult]:
+    """Carry out one run in a worker process."""
+    if resources.hardware.device == "cuda":
+        _make_cuda_deterministic()
+    result = train(run, images, malignant, resources.hardware)
+    resources.store.save(key, result)
+    return key, result
+
+
+def _make_cuda_deterministic() -> None:
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def _progress() -> Progress:
+    """Return a bar on stderr with an estimate of the time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

@@ -1,0 +1,1 @@
+"""Learning rate, grid and cross-validation: sets of runs, summarised."""

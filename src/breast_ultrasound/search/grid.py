@@ -1,0 +1,126 @@
+"""The grid: every combination of the lists under grid_search, scored on grouped folds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breast_ultrasound.data.dataset import SIDE
+from breast_ultrasound.data.folds import Fold
+from breast_ultrasound.model.resnet import count_flops
+from breast_ultrasound.model.training import TrainingConfig
+from breast_ultrasound.params import GridSearchParams, ModelParams, TrainingParams
+from breast_ultrasound.search.fold_runs import Execute, fold_auc, run_on, short
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A setting and how it did.
+
+    Attributes:
+        setting: the values that the grid varies, by name.
+        config: the configuration they make.
+        fold_auc: AUC on each fold.
+        flops: floating-point operations of all forward passes of one image in a training.
+    """
+
+    setting: dict[str, Any]
+    config: TrainingConfig
+    fold_auc: tuple[float, ...]
+    flops: int
+
+    @property
+    def name(self) -> str:
+        """The setting in words: `width 32, loss bce`."""
+        return ", ".join(f"{name} {value}" for name, value in self.setting.items()) or "as given"
+
+    @property
+    def auc(self) -> float:
+        """Mean AUC over the folds."""
+        return float(np.mean(self.fold_auc))
+
+    @property
+    def auc_sd(self) -> float:
+        """Sample standard deviation of the AUC over the folds; 0 for one fold."""
+        return float(np.std(self.fold_auc, ddof=1)) if len(self.fold_auc) > 1 else 0.0
+
+
+def settings_of(params: GridSearchParams) -> list[dict[str, Any]]:
+    """Return the product of the lists, in their order; one empty setting where all are null."""
+    lists = {
+        name: values
+        for name, values in params.model_dump(exclude={"n_folds", "tie"}).items()
+        if values is not None
+    }
+    return [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
+
+
+def apply_setting(config: TrainingConfig, setting: dict[str, Any]) -> TrainingConfig:
+    """Return the configuration with a setting's values in place."""
+
+    def of(section: type[ModelParams] | type[TrainingParams]) -> dict[str, Any]:
+        return {name: value for name, value in setting.items() if name in section.model_fields}
+
+    return config.model_copy(
+        update={
+            "lr": short(config.lr * setting.get("lr_multiplier", 1.0)),
+            "model": config.model.model_copy(update=of(ModelParams)),
+            "training": config.training.model_copy(update=of(TrainingParams)),
+        }
+    )
+
+
+def search_grid(
+    config: TrainingConfig,
+    params: GridSearchParams,
+    folds: Sequence[Fold],
+    malignant: NDArray[np.bool_],
+    execute: Execute,
+) -> list[Scored]:
+    """Score every setting on every fold; the best comes first, see `rank`."""
+    settings = settings_of(params)
+    configs = [apply_setting(config, setting) for setting in settings]
+    runs = [run_on(candidate, fold) for candidate in configs for fold in folds]
+    results = iter(execute(runs, f"{len(settings)} settings × {len(folds)} folds"))
+    scored = [
+        Scored(
+            setting,
+            candidate,
+            tuple(fold_auc(next(results), fold, malignant) for fold in folds),
+            count_flops(candidate.model, SIDE) * candidate.training.n_epochs,
+        )
+        for setting, candidate in zip(settings, configs, strict=True)
+    ]
+    return rank(scored, params.tie)
+
+
+def rank(scored: Sequence[Scored], tie: float) -> list[Scored]:
+    """Order settings by AUC, the best first, after moving the winner to the front.
+
+    The winner is the cheapest setting whose AUC is within `tie` of the best; of equally cheap
+    ones the better, then the earlier in the grid.
+    """
+    ordered = sorted(scored, key=lambda s: -s.auc)
+    tied = [s for s in ordered if s.auc >= ordered[0].auc - tie]
+    winner = min(tied, key=lambda s: s.flops)
+    return [winner, *(s for s in ordered if s is not winner)]
+
+
+def summarise(ranked: Sequence[Scored]) -> dict[str, Any]:
+    """Return the content of metrics/grid_search.json."""
+    best = ranked[0]
+    return {
+        "auc": best.auc,
+        "auc_sd": best.auc_sd,
+        "n_settings": len(ranked),
+        "chosen": best.setting,
+    }
+
+
+def ranking_rows(ranked: Sequence[Scored]) -> tuple[list[str], list[list[Any]]]:
+    """Return a table of the settings, the chosen one first: column names, then rows."""
+    rows = [[s.name, s.auc, s.auc_sd, s.flops] for s in ranked]
+    return ["setting", "auc", "auc_sd", "flops"], rows

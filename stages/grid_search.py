@@ -1,0 +1,52 @@
+"""Choose architecture, loss and regularisation by a grid on grouped folds of dev."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+
+
+def main(
+    dev: Annotated[Path, typer.Option(help="The images.")],
+    lr: Annotated[Path, typer.Option(help="The learning rate, from tune_lr.")],
+    config: Annotated[Path, typer.Option(help="Written: the chosen configuration.")],
+    metrics: Annotated[Path, typer.Option(help="Written: its score.")],
+    ranking: Annotated[Path, typer.Option(help="Written: a row a setting, the chosen one first.")],
+    params: ParamsFile = Path("params.yaml"),
+    workers: Workers = 0,
+    device: Device = "auto",
+    cache: Cache = None,
+) -> None:
+    """Write the chosen configuration and the ranking."""
+    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.data.folds import make_folds
+    from breast_ultrasound.files import read_json, write_csv, write_json
+    from breast_ultrasound.params import load_params
+    from breast_ultrasound.runs.execute import Executor, find_resources
+    from breast_ultrasound.search.fold_runs import start_config
+    from breast_ultrasound.search.grid import ranking_rows, search_grid, summarise
+
+    settings = load_params(params)
+    images = ImageSet.load(dev)
+    folds = make_folds(images.malignant, images.group, settings.folds.n_splits, settings.seed)
+    start = start_config(settings, read_json(lr)["lr"])
+    execute = Executor(images.images, images.malignant, find_resources(device, workers, cache))
+    ranked = search_grid(
+        start,
+        settings.grid_search,
+        folds[: settings.grid_search.n_folds],
+        images.malignant,
+        execute,
+    )
+    chosen = ranked[0]
+    write_json(config, chosen.config.model_dump())
+    write_csv(ranking, *ranking_rows(ranked))
+    write_json(metrics, summarise(ranked))
+    typer.echo(f"chosen of {len(ranked)}: {chosen.name}: mean fold AUC {chosen.auc:.3f}")
+
+
+app = command(main)
+if __name__ == "__main__":
+    app()

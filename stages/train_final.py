@@ -1,0 +1,48 @@
+"""Train the final ensemble on all of dev."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+
+
+def main(
+    dev: Annotated[Path, typer.Option(help="The images.")],
+    config: Annotated[Path, typer.Option(help="The chosen configuration.")],
+    out_of_fold: Annotated[Path, typer.Option(help="Out-of-fold logits, for the threshold.")],
+    model: Annotated[Path, typer.Option(help="Written: folder of the model.")],
+    history: Annotated[Path, typer.Option(help="Written: a row an epoch.")],
+    params: ParamsFile = Path("params.yaml"),
+    workers: Workers = 0,
+    device: Device = "auto",
+    cache: Cache = None,
+) -> None:
+    """Write the ensemble with the temperature and threshold that out-of-fold scores suggest."""
+    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.files import read_arrays, write_csv
+    from breast_ultrasound.model.artifact import save_model
+    from breast_ultrasound.model.training import read_config
+    from breast_ultrasound.params import load_params
+    from breast_ultrasound.recipes import final_card, final_runs, loss_rows
+    from breast_ultrasound.runs.execute import Executor, find_resources
+
+    settings = load_params(params)
+    images = ImageSet.load(dev)
+    logits = read_arrays(out_of_fold, ["logits"])["logits"].mean(axis=0)
+    execute = Executor(images.images, images.malignant, find_resources(device, workers, cache))
+    runs = final_runs(read_config(config), len(images), settings.final.n_seeds, settings.seed)
+    results = execute(runs, "final")
+    write_csv(history, *loss_rows(results))
+    card = final_card(runs, logits, execute)
+    save_model(model, card, [result.weights for result in results])
+    typer.echo(
+        f"final: {len(runs)} networks; temperature {card.temperature:.2f}, "
+        f"threshold {card.threshold:.3f}, chosen on out-of-fold scores"
+    )
+
+
+app = command(main)
+if __name__ == "__main__":
+    app()

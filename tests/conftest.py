@@ -1,0 +1,68 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from breast_ultrasound.data.dataset import ImageSet, read_official
+from breast_ultrasound.data.phantom import make_phantoms
+from breast_ultrasound.data.twins import dev_and_test, find_twins
+from breast_ultrasound.files import write_arrays
+from breast_ultrasound.model.training import Hardware, TrainingConfig
+from breast_ultrasound.params import Params
+from breast_ultrasound.runs.execute import Executor, Resources
+from breast_ultrasound.runs.store import Store
+from tests.workspace import TINY, merged, shipped_params
+
+CPU = Hardware("cpu", "fp32")
+
+
+@pytest.fixture(scope="session")
+def tiny_params() -> Params:
+    return Params.model_validate(merged(shipped_params(), TINY))
+
+
+@pytest.fixture(scope="session")
+def config(tiny_params: Params) -> TrainingConfig:
+    """A configuration that trains in a second."""
+    return TrainingConfig(
+        lr=0.01,
+        model=tiny_params.model,
+        training=tiny_params.training,
+        augment=tiny_params.augment,
+        average_flips=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def phantom_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("phantoms") / "breastmnist.npz"
+    write_arrays(path, make_phantoms(120, seed=0))
+    return path
+
+
+@pytest.fixture(scope="session")
+def dev_test(phantom_file: Path) -> tuple[ImageSet, ImageSet]:
+    images, malignant, split = read_official(phantom_file)
+    return dev_and_test(images, malignant, split, find_twins(images, 0.95))
+
+
+@pytest.fixture(scope="session")
+def dev(dev_test: tuple[ImageSet, ImageSet]) -> ImageSet:
+    return dev_test[0]
+
+
+@pytest.fixture
+def executor(dev: ImageSet, tmp_path: Path) -> Callable[..., Executor]:
+    def make(n_workers: int = 1, **changes: Any) -> Executor:
+        resources = Resources(CPU, n_workers, Store(tmp_path / "store"))
+        values: dict[str, Any] = {"images": dev.images, "malignant": dev.malignant}
+        return Executor(**{**values, "resources": resources, **changes})
+
+    return make
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

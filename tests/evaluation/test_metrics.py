@@ -1,0 +1,103 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from breast_ultrasound.evaluation.metrics import (
+    bootstrap,
+    calibration_error,
+    mean_and_sd,
+    scores,
+)
+
+
+def _case(seed: int, n: int = 50) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    malignant = rng.random(n) < 0.3
+    malignant[:2] = [True, False]
+    return malignant, np.clip(rng.random(n) * 0.6 + 0.3 * malignant, 0, 1)
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 10_000), threshold=st.floats(0, 1))
+def test_scores_are_scikit_learns(seed: int, threshold: float) -> None:
+    malignant, probability = _case(seed)
+    called = probability >= threshold
+    expected = {
+        "auc": sk.roc_auc_score(malignant, probability),
+        "accuracy": sk.accuracy_score(malignant, called),
+        "balanced_accuracy": sk.balanced_accuracy_score(malignant, called),
+        "sensitivity": sk.recall_score(malignant, called),
+        "specificity": sk.recall_score(~malignant, ~called),
+        "f1": sk.f1_score(malignant, called),
+        "aupr": sk.average_precision_score(malignant, probability),
+        "benign_f1": sk.f1_score(~malignant, ~called),
+        "benign_aupr": sk.average_precision_score(~malignant, 1 - probability),
+        "brier": sk.brier_score_loss(malignant, probability),
+        "log_loss": sk.log_loss(malignant, np.clip(probability, 1e-7, 1 - 1e-7)),
+        "calibration_error": calibration_error(malignant, probability),
+    }
+    found = scores(malignant, probability, threshold)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=1e-12), name
+
+
+def test_calibration_error_by_hand() -> None:
+    malignant = np.array([True, False, True, True])
+    probability = np.array([0.05, 0.05, 0.95, 0.85])
+    assert calibration_error(malignant, probability) == pytest.approx(
+        (2 * abs(0.5 - 0.05) + abs(1 - 0.95) + abs(1 - 0.85)) / 4
+    )
+    assert calibration_error(malignant, malignant.astype(float)) == 0
+
+
+def _mean(values: np.ndarray) -> Callable[[np.ndarray], dict[str, float]]:
+    return lambda drawn: {"mean": float(values[drawn].mean())}
+
+
+def test_the_interval_of_a_mean_is_the_textbooks() -> None:
+    rng = np.random.default_rng(0)
+    values, malignant = rng.normal(size=400), rng.random(400) < 0.5
+    interval = bootstrap(_mean(values), malignant, np.arange(400), 2000, 0.95, seed=0)
+    half = 1.96 * values.std() / np.sqrt(400)
+    expected = (values.mean() - half, values.mean() + half)
+    assert interval["mean"] == pytest.approx(expected, abs=0.02)
+
+
+def test_twins_widen_the_interval() -> None:
+    """Each image four times is no more evidence than each image once."""
+    rng = np.random.default_rng(0)
+    values, malignant = rng.normal(size=100), rng.random(100) < 0.5
+    four, groups = np.repeat(values, 4), np.repeat(np.arange(100), 4)
+    once = bootstrap(_mean(values), malignant, np.arange(100), 2000, 0.95, seed=0)["mean"]
+    grouped = bootstrap(_mean(four), np.repeat(malignant, 4), groups, 2000, 0.95, seed=0)["mean"]
+    naive = bootstrap(_mean(four), np.repeat(malignant, 4), np.arange(400), 2000, 0.95, seed=0)[
+        "mean"
+    ]
+    width = once[1] - once[0]
+    assert grouped[1] - grouped[0] == pytest.approx(width, rel=0.1)
+    assert naive[1] - naive[0] == pytest.approx(width / 2, rel=0.1)
+
+
+def test_every_resample_has_both_classes() -> None:
+    malignant = np.array([True] + [False] * 9)
+    seen = []
+
+    def score(drawn: np.ndarray) -> dict[str, float]:
+        seen.append(malignant[drawn].sum())
+        return {"n": float(len(drawn))}
+
+    bootstrap(score, malignant, np.arange(10), 200, 0.9, seed=0)
+    assert len(seen) == 200
+    assert all(0 < n < 10 for n in seen)
+
+
+def test_mean_and_sd() -> None:
+    assert mean_and_sd([{"a": 1.0}, {"a": 3.0}]) == {
+        "a": {"mean": 2.0, "sd": pytest.approx(2**0.5)}
+    }
+    assert mean_and_sd([{"a": 1.0}])["a"]["sd"] == 0

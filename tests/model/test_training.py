@@ -1,0 +1,121 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.model.training import (
+    Hardware,
+    TrainingConfig,
+    fit,
+    learning_rate_factor,
+    predict,
+    weights_of,
+)
+from tests.conftest import CPU
+
+PLAIN_AUGMENT = dict.fromkeys(
+    ["flip", "rotation", "scale", "shift", "contrast", "brightness", "cutout"], 0.0
+)
+
+
+def _with(config: TrainingConfig, **sections: Any) -> TrainingConfig:
+    content = config.model_dump()
+    for name, change in sections.items():
+        content[name] = {**content[name], **change} if isinstance(change, dict) else change
+    return TrainingConfig.model_validate(content)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("loss", ["bce", "focal", "pairwise_auc"])
+def test_a_network_learns_eight_images_by_heart(
+    config: TrainingConfig, dev: ImageSet, loss: str, optimizer: str
+) -> None:
+    chosen = np.concatenate([np.nonzero(dev.malignant)[0][:4], np.nonzero(~dev.malignant)[0][:4]])
+    images, malignant = dev.images[chosen], dev.malignant[chosen]
+    eager = _with(
+        config,
+        lr=0.05 if optimizer == "sgd" else 0.01,
+        training={"n_epochs": 60, "loss": loss, "optimizer": optimizer, "label_smoothing": 0.0},
+        augment=PLAIN_AUGMENT,
+        model={"width": 8},
+    )
+    fitted = fit(eager, images, malignant, 0, CPU)
+    assert roc_auc_score(malignant, predict(fitted.model, images, CPU, average_flips=False)) == 1
+    assert fitted.train_loss[-1] < 0.2 * fitted.train_loss[0]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_training_repeats_to_the_bit(
+    config: TrainingConfig, dev: ImageSet, precision: Any
+) -> None:
+    hardware = Hardware("cpu", precision)
+    runs = []
+    for seed in (3, 3, 4):
+        torch.rand(seed)  # the global generator must not matter
+        fitted = fit(config, dev.images, dev.malignant, seed, hardware)
+        logits = predict(fitted.model, dev.images, hardware, average_flips=True)
+        runs.append({**weights_of(fitted.model), "logits": logits})
+    assert all(np.array_equal(runs[0][name], runs[1][name]) for name in runs[0])
+    assert not np.array_equal(runs[0]["logits"], runs[2]["logits"])
+
+
+def test_a_training_leaves_the_global_generator_alone(
+    config: TrainingConfig, dev: ImageSet
+) -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    fit(config, dev.images, dev.malignant, 0, CPU)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_flip_averaging_makes_mirrored_images_equal(config: TrainingConfig, dev: ImageSet) -> None:
+    model = fit(config, dev.images, dev.malignant, 0, CPU).model
+    mirrored = np.ascontiguousarray(dev.images[:, :, ::-1])
+    straight, mirror = (predict(model, x, CPU, average_flips=True) for x in (dev.images, mirrored))
+    np.testing.assert_allclose(straight, mirror, atol=1e-5)
+    plain = predict(model, dev.images, CPU, average_flips=False)
+    assert not np.allclose(straight, plain, atol=1e-5)
+
+
+def test_the_best_epoch_by_validation_is_kept(config: TrainingConfig, dev: ImageSet) -> None:
+    long = _with(config, training={"n_epochs": 6})
+    validation = dev.images[:30], dev.malignant[:30]
+    fitted = fit(long, dev.images[30:], dev.malignant[30:], 0, CPU, validation)
+    assert fitted.val_auc.shape == (6,)
+    logits = predict(fitted.model, validation[0], CPU, long.average_flips)
+    assert roc_auc_score(validation[1], logits) == fitted.val_auc.max()
+
+
+def test_no_image_gives_no_logit(config: TrainingConfig, dev: ImageSet) -> None:
+    model = fit(config, dev.images, dev.malignant, 0, CPU).model
+    assert predict(model, dev.images[:0], CPU, average_flips=True).shape == (0,)
+
+
+def test_initial_weights_are_where_training_starts(config: TrainingConfig, dev: ImageSet) -> None:
+    start = fit(config, dev.images, dev.malignant, 0, CPU)
+    still = _with(config, lr=1e-12, training={"weight_decay": 0.0, "ema_decay": 0.0})
+    given = {k: v for k, v in weights_of(start.model).items() if k.startswith("conv1")}
+    after = weights_of(fit(still, dev.images, dev.malignant, 1, CPU, initial_weights=given).model)
+    np.testing.assert_allclose(after["conv1.weight"], given["conv1.weight"], atol=1e-6)
+    with pytest.raises(RuntimeError, match=r"size mismatch|Unexpected"):
+        fit(config, dev.images, dev.malignant, 0, CPU, initial_weights={"odd": np.zeros(1)})
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 5, 7, 270])
+def test_one_cycle_rises_to_the_peak_and_falls_to_nothing(
+    config: TrainingConfig, n_steps: int
+) -> None:
+    training = config.training
+    factors = np.array([learning_rate_factor(training, i, n_steps) for i in range(n_steps + 1)])
+    assert factors[-1] == pytest.approx(0)
+    assert ((factors >= 0) & (factors <= 1)).all()
+    peak = factors.argmax()
+    assert (np.diff(factors[: peak + 1]) > 0).all()
+    assert (np.diff(factors[peak:]) < 0).all()
+    if n_steps == 270:
+        assert factors[0] == pytest.approx(1 / 25)
+        assert peak == 0.2 * 270
+        assert factors[peak] == pytest.approx(1)

@@ -1,0 +1,248 @@
+"""What DVC users do, with real dvc in a temporary git repository, on phantoms."""
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.workspace import ROOT, TINY, copy_project, environment, run
+
+ALL = [
+    "download",
+    "preprocess",
+    "tune_lr",
+    "grid_search",
+    "cross_validate",
+    "train_baseline",
+    "train_final",
+    "evaluate",
+]
+
+
+class Repository:
+    """A git repository in which the pipeline has run once and been committed."""
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.folder = folder
+        self.env = environment(
+            cache,
+            BREAST_ULTRASOUND_WORKERS="1",
+            GIT_AUTHOR_NAME="A Tester",
+            GIT_AUTHOR_EMAIL="a@example.org",
+            GIT_COMMITTER_NAME="A Tester",
+            GIT_COMMITTER_EMAIL="a@example.org",
+        )
+
+    def __call__(self, command: str, check: bool = True) -> str:
+        done = run(command.split(" "), self.folder, self.env, check)
+        return done.stdout + done.stderr
+
+    def commit(self, message: str) -> None:
+        self("git add -A")
+        self(f"git commit -q -m {message}")
+
+    def set(self, **changes: Any) -> None:
+        path = self.folder / "params.yaml"
+        content = yaml.safe_load(path.read_text())
+        for name, value in changes.items():
+            section, leaf = name.split("__")
+            content[section][leaf] = value
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def reset(self) -> None:
+        self("git checkout -q -f HEAD")
+        self("dvc checkout -q")
+
+    def experiments(self, options: str = "") -> dict[str, dict[str, str]]:
+        rows = csv.DictReader(StringIO(self(f"dvc exp show --csv{options}")))
+        return {row["Experiment"]: row for row in rows}
+
+
+def ran(output: str) -> list[str]:
+    return [name for name in ALL if f"Running stage '{name}'" in output]
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Repository, Popen[str]]]:
+    """The same project in another folder, running with two workers and another store."""
+    folder = copy_project(tmp_path_factory.mktemp("twin"), TINY)
+    repository = Repository(folder, folder / "cache")
+    repository.env["BREAST_ULTRASOUND_WORKERS"] = "2"
+    repository("git init -q")
+    with Popen(["dvc", "repro"], cwd=folder, env=repository.env, text=True, stdout=PIPE) as process:
+        yield repository, process
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, twin: tuple[Repository, Popen[str]]
+) -> Repository:
+    """Made once: `dvc repro` on phantoms, from nothing, while the twin runs beside it."""
+    folder = copy_project(tmp_path_factory.mktemp("a folder") / "the project", TINY)
+    repository = Repository(folder, folder.parent / "cache")
+    repository("git init -q")
+    repository.commit("start")
+    assert ran(repository("dvc repro")) == ALL
+    repository.commit("made")
+    return repository
+
+
+@pytest.fixture
+def repository(made: Repository) -> Iterator[Repository]:
+    yield made
+    made.reset()
+
+
+def test_a_second_repro_runs_nothing(repository: Repository) -> None:
+    assert ran(repository("dvc repro")) == []
+    assert repository("git status --porcelain") == ""
+
+
+def test_another_repro_gives_the_same_bytes(
+    made: Repository, twin: tuple[Repository, Popen[str]]
+) -> None:
+    """With two workers, another store and another folder."""
+    other, process = twin
+    assert process.wait(timeout=200) == 0
+    folder = other.folder
+    names = ["dvc.lock"]
+    for kind in ("metrics", "plots"):
+        names += [str(p.relative_to(folder)) for p in (folder / kind).rglob("*") if p.is_file()]
+    assert len(names) > 20
+    for name in names:
+        assert (folder / name).read_bytes() == (made.folder / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"evaluate__n_bootstrap": 30}, ["evaluate"]),
+        ({"preprocess__twin_correlation": 0.951}, ["preprocess"]),  # finds the same twins
+    ],
+)
+def test_a_changed_parameter_reruns_what_uses_it(
+    repository: Repository, change: dict[str, Any], expected: list[str]
+) -> None:
+    repository.set(**change)
+    assert ran(repository("dvc repro")) == expected
+
+
+def test_a_changed_module_reruns_what_imports_it(repository: Repository) -> None:
+    path = repository.folder / "src/breast_ultrasound/evaluation/figures.py"
+    path.write_text(path.read_text() + "# changed\n")
+    dry = repository("dvc repro --dry")
+    assert {"preprocess", "evaluate"} <= set(ran(dry))
+    assert ran(repository("dvc repro")) == ["preprocess", "evaluate"]
+
+
+def test_differences_between_revisions_are_shown(repository: Repository) -> None:
+    repository.set(final__n_seeds=2)
+    assert ran(repository("dvc repro")) == ["train_final", "evaluate"]
+    params = json.loads(repository("dvc params diff --json"))
+    assert params["params.yaml"] == {"final.n_seeds": {"old": 1, "new": 2, "diff": 1}}
+    metrics = json.loads(repository("dvc metrics diff --json"))
+    changed = metrics["metrics/evaluate.json"]
+    assert any(name.startswith("final.test.") for name in changed)
+    assert not any(name.startswith("baseline") for name in changed)
+    repository("dvc plots diff -o plots_diff")
+    page = (repository.folder / "plots_diff" / "index.html").read_text()
+    for title in ("ROC on test", "Training loss"):
+        assert title in page
+    assert '"workspace"' in page
+    assert '"HEAD"' in page
+    shutil.rmtree(repository.folder / "plots_diff")
+
+
+def test_every_plot_is_shown(repository: Repository) -> None:
+    repository("dvc plots show -o plots_page")
+    page = (repository.folder / "plots_page" / "index.html").read_text()
+    plots = yaml.safe_load((repository.folder / "dvc.yaml").read_text())["plots"]
+    for entry in plots:
+        name = Path(entry).name if isinstance(entry, str) else next(iter(entry))
+        assert name.isascii(), name
+        assert not set(name) & set("'\"<&"), f"{name}: DVC's page does not draw it"
+        assert name in page
+    shutil.rmtree(repository.folder / "plots_page")
+
+
+def test_metrics_are_plain_numbers_under_short_names(repository: Repository) -> None:
+    shown = json.loads(repository("dvc metrics show --json"))[""]["data"]
+    evaluate = shown["metrics/evaluate.json"]["data"]
+    assert isinstance(evaluate["final"]["test"]["auc"], float)
+    assert isinstance(shown["metrics/data.json"]["data"]["twins"]["pairs"], int)
+
+
+def test_experiments_with_a_pinned_rate(repository: Repository) -> None:
+    output = repository("dvc exp run -n pinned -S lr=0.003")
+    assert ran(output) == ["tune_lr", "grid_search", "cross_validate", "train_final", "evaluate"]
+    assert "learning rate 0.003, pinned" in output
+    # A number that YAML 1.1 reads as a word.
+    output = repository("dvc exp run -n tiny -S lr=1e-5 tune_lr")
+    assert "learning rate 1e-05, pinned" in output
+    # Back to the search, whose trainings are in the store.
+    repository("dvc exp run -n searched -S lr=null tune_lr")
+    assert (
+        json.loads((repository.folder / "metrics/tune_lr.json").read_text())["source"] == "search"
+    )
+    repository.reset()
+    shown = repository.experiments()
+    assert shown["pinned"]["params.yaml:lr"] == "0.003"
+    assert 0 <= float(shown["pinned"]["final.test.auc"]) <= 1
+    assert float(shown["tiny"]["metrics/tune_lr.json:lr"]) == 1e-5
+    columns = re.search(r"^COLUMNS := (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    assert columns
+    options = f" --drop .* --keep {columns[1].replace('$$', '$')}"
+    assert list(repository.experiments(options)["pinned"]) == [
+        "Experiment",
+        "metrics/tune_lr.json:lr",
+        "chosen.loss",
+        "auc.mean",
+        "final.test.auc",
+        "final.test.accuracy",
+        "final.leak_free.auc",
+        "final.leak_free.accuracy",
+    ]
+
+
+def test_a_wrong_value_fails_with_one_line(repository: Repository) -> None:
+    output = repository("dvc exp run -S lr=none", check=False)
+    assert "error: params.yaml: lr: expected" in output
+    assert "Traceback" not in output
+
+
+def test_queued_experiments_run_their_own_code_and_share_the_store(
+    repository: Repository,
+) -> None:
+    """An installed package would be the checkout's: the changed module must be the copy's."""
+    store = repository.folder.parent / "cache"
+    stored = sorted(store.rglob("*.safetensors"))
+    for name, old, new in (
+        ("stages/tune_lr.py", "pinned in", "pinned by a changed stage in"),
+        (
+            "src/breast_ultrasound/console.py",
+            "try:",
+            'typer.echo("a changed module")\n        try:',
+        ),
+    ):
+        path = repository.folder / name
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+    repository("dvc exp run --queue -S lr=0.002,0.02 tune_lr")
+    repository("dvc exp run --queue -S grid_search.tie=0.01 tune_lr")
+    repository.reset()  # the checkout no longer has the change
+    repository("dvc queue start -j 2")
+    names = [line.split()[0] for line in repository("dvc queue status").splitlines()[1:4]]
+    logs = sorted(repository(f"dvc queue logs -f {name}") for name in names)
+    assert all("a changed module" in log for log in logs)
+    for rate in ("0.002", "0.02"):
+        assert sum(f"learning rate {rate}, pinned by a changed stage" in log for log in logs) == 1
+    assert sum("all 2 stored" in log for log in logs) == 1  # the trials of the checkout's search
+    assert sorted(store.rglob("*.safetensors")) == stored

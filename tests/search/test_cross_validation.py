@@ -1,0 +1,61 @@
+import numpy as np
+
+from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.model.training import TrainingConfig
+from breast_ultrasound.runs.run import Run, RunResult
+from breast_ultrasound.search.cross_validation import cross_validate, fold_rows, summarise
+
+
+class Peeking:
+    """A learner that scores an image right if and only if a near-twin is among its own."""
+
+    def __init__(self, dev: ImageSet) -> None:
+        self.dev = dev
+        self.runs: list[Run] = []
+
+    def __call__(self, runs: list[Run], label: str) -> list[RunResult]:
+        self.runs += runs
+        return [self._answer(run) for run in runs]
+
+    def _answer(self, run: Run) -> RunResult:
+        known = np.isin(self.dev.group[run.score], self.dev.group[run.train])
+        truth = np.where(self.dev.malignant[run.score], 3.0, -3.0)
+        guess = np.random.default_rng(run.seed).normal(size=len(run.score))
+        return RunResult(np.where(known, truth, guess).astype(np.float32), np.zeros(1), np.zeros(0))
+
+
+def test_every_image_is_scored_once_a_repeat(config: TrainingConfig, dev: ImageSet) -> None:
+    result = cross_validate(config, dev, 3, 2, seed=0, execute=Peeking(dev))
+    assert result.logits.shape == (2, len(dev))
+    assert np.isfinite(result.logits).all()
+    assert len(result.folds) == len(result.fold_scores) == 6
+
+
+def test_grouped_folds_leave_nothing_to_peek_at(config: TrainingConfig, dev: ImageSet) -> None:
+    """Scores that come from memory alone vanish when twins stay together."""
+    learner = Peeking(dev)
+    cross_validate(config, dev, 3, 1, seed=0, execute=learner)
+    for run in learner.runs:
+        assert not set(dev.group[run.train]) & set(dev.group[run.score])
+    free = Peeking(dev)
+    cross_validate(config, dev, 3, 1, seed=0, execute=free, grouped=False)
+    assert any(set(dev.group[run.train]) & set(dev.group[run.score]) for run in free.runs)
+
+
+def test_the_summary_has_stable_names(config: TrainingConfig, dev: ImageSet) -> None:
+    grouped = cross_validate(config, dev, 3, 2, seed=0, execute=Peeking(dev))
+    ungrouped = cross_validate(config, dev, 3, 1, seed=0, execute=Peeking(dev), grouped=False)
+    summary = summarise(grouped, ungrouped, dev.malignant)
+    aucs = [row["auc"] for row in grouped.fold_scores]
+    assert summary["auc"] == {"mean": np.mean(aucs), "sd": np.std(aucs, ddof=1)}
+    assert set(summary["accuracy"]) == set(summary["ungrouped"]["auc"]) == {"mean", "sd"}
+    columns, rows = fold_rows(grouped, ungrouped)
+    assert columns[:2] == ["fold", "auc"]
+    assert [row[0] for row in rows][:4] == [
+        "grouped 1.1",
+        "grouped 1.2",
+        "grouped 1.3",
+        "grouped 2.1",
+    ]
+    assert rows[-1][0] == "ungrouped 1.3"
+    assert all(len(row) == len(columns) for row in rows)

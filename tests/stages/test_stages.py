@@ -1,0 +1,292 @@
+"""The stages, called as dvc.yaml calls them, in a folder of their own."""
+
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+import breast_ultrasound.model.pretrained
+import breast_ultrasound.params
+from breast_ultrasound.data.phantom import make_phantoms
+from breast_ultrasound.files import write_arrays
+from breast_ultrasound.params import Params, Section
+from tests.workspace import ROOT, TINY, dvc_stages, stage_arguments, write_params
+
+STAGES = dvc_stages()
+
+
+def call(stage: str, *more: str) -> Result:
+    app = importlib.import_module(f"stages.{stage}").app
+    return CliRunner().invoke(app, [*stage_arguments(stage), *more])
+
+
+def outputs(stage: str) -> list[str]:
+    entries = [*STAGES[stage].get("outs", []), *STAGES[stage].get("metrics", [])]
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+class Reads:
+    """Which leaves of params.yaml a stage reads, by attribute or by dumping a section."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.seen: dict[str, set[str]] = {name: set() for name in STAGES}
+        self.stage = ""
+        self.prefixes: dict[int, str] = {}
+        self.kept: list[Section] = []  # an id is of one object as long as that lives
+        real_load, real_get = breast_ultrasound.params.load_params, Section.__getattribute__
+        real_dump, real_copy = Section.model_dump, Section.model_copy
+
+        def load(path: Path) -> Params:
+            params = real_load(path)
+            self._register(params, "")
+            for name, value in vars(params).items():
+                if isinstance(value, Section):
+                    self._register(value, f"{name}.")
+            return params
+
+        def get(section: Section, name: str) -> Any:
+            value = real_get(section, name)
+            if not name.startswith("_") and name in type(section).__pydantic_fields__:
+                self._note(section, name, value)
+            return value
+
+        def dump(section: Section, **options: Any) -> dict[str, Any]:
+            self._note_all(section, options.get("exclude", set()))
+            return real_dump(section, **options)
+
+        def copy(section: Section, **options: Any) -> Section:
+            twin = real_copy(section, **options)
+            if id(section) in self.prefixes:
+                self._register(twin, self.prefixes[id(section)])
+            return twin
+
+        patch.setattr(breast_ultrasound.params, "load_params", load)
+        patch.setattr(Section, "__getattribute__", get)
+        patch.setattr(Section, "model_dump", dump)
+        patch.setattr(Section, "model_copy", copy)
+
+    def _register(self, section: Section, prefix: str) -> None:
+        self.kept.append(section)
+        self.prefixes[id(section)] = prefix
+
+    def _note(self, section: Section, name: str, value: Any) -> None:
+        prefix = self.prefixes.get(id(section))
+        if prefix is not None and not isinstance(value, Section):
+            self.seen[self.stage].add(prefix + name)
+
+    def _note_all(self, section: Section, excluded: set[str]) -> None:
+        for name, value in vars(section).items():
+            if isinstance(value, Section):
+                self._note_all(value, set())
+            elif name not in excluded:
+                self._note(section, name, value)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Reads]]:
+    """A folder in which every stage has run, and what each has read."""
+    folder = tmp_path_factory.mktemp("stages")
+    with pytest.MonkeyPatch.context() as patch:
+        reads = Reads(patch)
+        patch.chdir(folder)
+        patch.setenv("BREAST_ULTRASOUND_WORKERS", "1")
+        patch.setenv("BREAST_ULTRASOUND_CACHE", str(folder / "cache"))
+        write_params(folder / "params.yaml", TINY)
+        for stage in STAGES:
+            reads.stage = stage
+            result = call(stage)
+            assert result.exit_code == 0, result.output
+        _visit_other_branches(folder, reads, patch)
+        reads.stage = "evaluate"
+        yield folder, reads
+
+
+def _visit_other_branches(folder: Path, reads: Reads, patch: pytest.MonkeyPatch) -> None:
+    """Run what other parameters lead to, beside the outputs of the first pass."""
+    patch.setattr(
+        breast_ultrasound.model.pretrained, "_find", lambda path: pytest.fail("not from here")
+    )
+    patch.setattr(breast_ultrasound.model.pretrained, "imagenet_weights", lambda path: {})
+    other = {
+        "data": {"name": "breastmnist", "search_path": []},
+        "baseline": {"weights": "imagenet"},
+    }
+    write_params(folder / "other.yaml", TINY, other)
+    patch.setattr("torchvision.datasets.utils.download_url", _refuse)
+    for stage, exit_code in (("download", 2), ("train_baseline", 0)):
+        reads.stage = stage
+        assert call(stage, "--params", "other.yaml").exit_code == exit_code
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise OSError("no network")
+
+
+def test_every_stage_writes_what_dvc_yaml_says_and_nothing_else(
+    finished: tuple[Path, Reads],
+) -> None:
+    folder, _ = finished
+    named = {name for stage in STAGES for name in outputs(stage)}
+    for name in named:
+        assert (folder / name).exists(), name
+    for path in folder.rglob("*"):
+        relative = path.relative_to(folder)
+        if path.is_file() and relative.parts[0] in ("data", "metrics", "plots", "models"):
+            assert named & {str(relative), *map(str, relative.parents)}, relative
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_are_the_leaves_that_the_stage_reads(
+    stage: str, finished: tuple[Path, Reads]
+) -> None:
+    assert sorted(finished[1].seen[stage]) == STAGES[stage]["params"]
+
+
+def test_metric_names_are_stable(finished: tuple[Path, Reads]) -> None:
+    metrics = {
+        path.stem: json.loads(path.read_text()) for path in (finished[0] / "metrics").iterdir()
+    }
+    for model in ("baseline", "final"):
+        for part in ("test", "leak_free"):
+            for score in ("auc", "accuracy", "sensitivity", "specificity", "f1", "aupr", "brier"):
+                for suffix in ("", "_low", "_high"):
+                    assert isinstance(metrics["evaluate"][model][part][score + suffix], float)
+    assert metrics["data"]["twins"].keys() >= {
+        "pairs",
+        "cross_split_pairs",
+        "conflicting_pairs",
+        "groups",
+        "leaked_test_images",
+    }
+    for score in ("auc", "accuracy", "f1"):
+        assert metrics["cross_validate"][score].keys() == {"mean", "sd"}
+        assert metrics["cross_validate"]["ungrouped"][score].keys() == {"mean", "sd"}
+    assert metrics["tune_lr"].keys() == {"lr", "source", "auc"}
+    assert metrics["tune_lr"]["source"] == "search"
+
+
+def test_the_final_model_decides_by_out_of_fold_scores(finished: tuple[Path, Reads]) -> None:
+    card = json.loads((finished[0] / "models" / "final" / "model.json").read_text())
+    pooled = json.loads((finished[0] / "metrics" / "cross_validate.json").read_text())["pooled"]
+    assert card["scores"]["out_of_fold_auc"] == pytest.approx(pooled["auc"], abs=1e-5)
+    assert card["config"].keys() == {"lr", "model", "training", "augment", "average_flips"}
+    assert card["versions"].keys() >= {"torch", "numpy"}
+
+
+def test_a_pinned_rate_skips_the_search(
+    finished: tuple[Path, Reads], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path / "params.yaml", TINY, {"lr": "1e-05"})
+    result = call("tune_lr")  # there is no dev.npz here: it is not needed
+    assert result.exit_code == 0
+    assert json.loads(Path("metrics/tune_lr.json").read_text()) == {
+        "lr": 1e-5,
+        "source": "params.yaml",
+    }
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_bad_parameters_end_in_one_line_and_exit_code_2(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path / "params.yaml", TINY, {"lr": -1})
+    result = call(stage)
+    assert result.exit_code == 2
+    assert result.stderr == "error: params.yaml: lr: expected greater than 0, got -1\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+@pytest.mark.parametrize("stage", [name for name in STAGES if name != "download"])
+def test_missing_inputs_end_in_one_line_and_exit_code_2(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path / "params.yaml", TINY)
+    result = call(stage)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: data/")
+    assert "no such file; run `dvc repro`" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def _spoil(raw: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    arrays: dict[str, Any] = make_phantoms(90, seed=0)
+    change(arrays)
+    write_arrays(raw, arrays)
+
+
+def test_a_wrong_file_leaves_earlier_outputs_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path / "params.yaml", TINY)
+    raw = Path("data/raw/breastmnist.npz")
+    _spoil(raw, lambda arrays: None)
+    assert call("preprocess").exit_code == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    _spoil(raw, lambda arrays: arrays.update(val_labels=arrays["val_labels"] + 1))
+    result = call("preprocess")
+    assert result.exit_code == 2
+    assert "val_labels: expected labels 0 (malignant) and 1" in result.stderr
+    for path, content in before.items():
+        if path.name != raw.name:
+            assert path.read_bytes() == content
+
+
+def test_a_class_that_no_fold_can_hold_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path / "params.yaml", TINY, {"folds": {"n_splits": 20}})
+
+    def one_malignant_image(arrays: dict[str, Any]) -> None:
+        for split in ("train", "val", "test"):
+            arrays[f"{split}_labels"][:] = 1
+            arrays[f"{split}_labels"][0] = 0
+
+    _spoil(Path("data/raw/breastmnist.npz"), one_malignant_image)
+    assert call("preprocess").exit_code == 0
+    result = call("tune_lr")
+    assert result.exit_code == 2
+    assert "folds.n_splits: expected at most 2, the images of the rarer class" in result.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path / "params.yaml", TINY)
+    Path("data").write_text("a file where a folder should be")
+    result = call("download")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: data")
+    assert "writable" in result.stderr
+
+
+def test_a_model_of_another_kind_is_refused(finished: tuple[Path, Reads], tmp_path: Path) -> None:
+    card = json.loads((finished[0] / "models" / "final" / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**card, "seeds": "many"}))
+    result = call("evaluate", "--final", str(tmp_path))
+    assert result.exit_code == 2
+    assert "model.json: seeds" in result.stderr
+
+
+def test_importing_a_stage_loads_nothing_heavy() -> None:
+    """`--help` must answer at once; the time is measured in benchmarks."""
+    for stage in STAGES:
+        text = (ROOT / "stages" / f"{stage}.py").read_text()
+        top = [line for line in text.splitlines() if line.startswith(("import ", "from "))]
+        assert set(top) <= {
+            "from pathlib import Path",
+            "from typing import Annotated",
+            "import typer",
+            *(line for line in top if line.startswith("from breast_ultrasound.console import")),
+        }

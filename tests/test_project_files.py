@@ -1,0 +1,127 @@
+"""The files that the project ships agree with each other and with the code."""
+
+import ast
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.imports import PACKAGE, all_imports, direct_imports
+from tests.workspace import ROOT, dvc_stages
+
+DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+STAGES = dvc_stages()
+MODULES = sorted((ROOT / "src" / PACKAGE).rglob("*.py"))
+# Who may import whom: each layer only those after it.
+LAYERS = ("recipes", "search", "evaluation", "runs", "model", "data", "params", "files")
+
+
+def _names(entries: list[Any]) -> list[str]:
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+def _outputs(stage: dict[str, Any]) -> list[str]:
+    return _names(stage.get("outs", [])) + _names(stage.get("metrics", []))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_are_the_inputs_and_exactly_the_modules_imported(stage: str) -> None:
+    script = ROOT / "stages" / f"{stage}.py"
+    modules = {str(path.relative_to(ROOT)) for path in all_imports(script)}
+    made = {name for other in STAGES.values() for name in _outputs(other)}
+    given = [word for word in shlex.split(STAGES[stage]["cmd"]) if "/" in word]
+    inputs = {word for word in given if word not in _outputs(STAGES[stage])}
+    assert inputs <= made
+    own = {f"stages/{stage}.py", "stages/__init__.py"}
+    assert set(STAGES[stage]["deps"]) == inputs | modules | own
+
+
+def test_packages_hold_no_code_that_deps_would_miss() -> None:
+    for path in MODULES:
+        if path.name == "__init__.py":
+            assert [type(node) for node in ast.parse(path.read_text()).body] == [ast.Expr]
+
+
+def test_every_stage_is_described_and_keeps_metrics_and_plots_in_git() -> None:
+    for stage in STAGES.values():
+        assert len(stage["desc"]) > 20
+        for entry in [*stage.get("outs", []), *stage.get("metrics", [])]:
+            name = _names([entry])[0]
+            if name.startswith(("metrics/", "plots/")):
+                assert entry[name] == {"cache": False}
+            else:
+                assert isinstance(entry, str)
+
+
+def test_evaluate_alone_depends_on_the_test_images() -> None:
+    readers = [name for name, stage in STAGES.items() if "data/processed/test.npz" in stage["deps"]]
+    assert readers == ["evaluate"]
+    made_by_evaluate = set(_outputs(STAGES["evaluate"]))
+    assert not any(made_by_evaluate & set(stage["deps"]) for stage in STAGES.values())
+
+
+def test_plots_are_of_files_that_stages_make() -> None:
+    made = [name for stage in STAGES.values() for name in _outputs(stage)]
+    for entry in DVC["plots"]:
+        files = [entry] if isinstance(entry, str) else next(iter(entry.values()))["y"]
+        for file in files:
+            assert any(file == name or file.startswith(f"{name}/") for name in made), file
+
+
+def test_params_named_in_dvc_yaml_exist() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for stage in STAGES.values():
+        for leaf in stage["params"]:
+            value = params
+            for key in leaf.split("."):
+                value = value[key]
+            assert not isinstance(value, dict), f"{leaf} is a section: name its leaves"
+
+
+def test_imports_point_one_way() -> None:
+    def layer(path: Path) -> int:
+        first = path.relative_to(ROOT / "src" / PACKAGE).parts[0].removesuffix(".py")
+        return -1 if first == "console" else LAYERS.index(first)
+
+    for path in MODULES:
+        if path.name != "__init__.py":
+            for imported in direct_imports(path):
+                same = imported.parent == path.parent
+                assert layer(path) < layer(imported) or same, f"{path} imports {imported}"
+
+
+def test_nothing_unpickles() -> None:
+    loaders = re.compile(
+        r"pickle\.load|joblib\.load|torch\.load\((?!.*weights_only=True)|allow_pickle=True"
+    )
+    for path in [*MODULES, *(ROOT / "stages").glob("*.py")]:
+        assert not loaders.search(path.read_text()), path
+
+
+def test_constraints_pin_every_dependency() -> None:
+    text = (ROOT / "constraints.txt").read_text()
+    pinned = {
+        re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r"^([\w.-]+)==", text, re.M)
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for entry in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        assert re.split(r"[<>=]", entry)[0].lower() in pinned, entry
+    assert "://" not in text
+
+
+def test_dvc_is_silent_and_offline() -> None:
+    text = (ROOT / ".dvc" / "config").read_text()
+    assert "analytics = false" in text
+    assert "check_update = false" in text
+
+
+def test_functions_are_short() -> None:
+    for path in [*MODULES, *(ROOT / "stages").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                assert length <= 50, f"{path}: {node.name}: {length} lines"

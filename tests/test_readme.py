@@ -1,0 +1,42 @@
+"""What the README says is so."""
+
+import re
+
+import pytest
+
+from tests.results_table import metrics, rows
+from tests.workspace import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_results_are_the_committed_ones() -> None:
+    """`python -m tests.results_table` prints the rows to paste."""
+    for row in rows():
+        assert row in README
+
+
+def test_the_counts_of_near_twins_are_the_committed_ones() -> None:
+    twins = metrics("data")["twins"]
+    found = re.search(r"(\d+) of (\d+) official test images have a near-twin", README)
+    assert found
+    assert int(found[1]) == twins["leaked_test_images"]
+    assert int(found[2]) == metrics("data")["images"]["test"]
+
+
+def test_every_target_named_exists() -> None:
+    targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.M)
+    named = re.findall(r"(?:`|^    )make ([a-z-]+)", README, re.M)
+    assert {"repro", "test"} <= set(named) <= set(targets)
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)", README))
+def test_every_link_leads_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_every_parameter_named_exists() -> None:
+    text = (ROOT / "params.yaml").read_text()
+    for names in re.findall(r"-S '?([\w.]+)=", README):
+        for key in names.split("."):
+            assert re.search(rf"^ *{key}:", text, re.M), names

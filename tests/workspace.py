@@ -1,0 +1,98 @@
+"""A small copy of the project to run: phantoms, tiny budgets, a store of its own."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = ("stages", "src", "dvc.yaml", "params.yaml", ".dvc/config", ".dvcignore", ".gitignore")
+
+# Enough to go through every line of the pipeline, too little to learn anything.
+TINY: dict[str, Any] = {
+    "data": {"name": "phantom", "n_phantoms": 90},
+    "model": {"input_size": 28, "width": 4},
+    "training": {"n_epochs": 1, "ema_decay": 0.5},
+    "folds": {"n_splits": 2},
+    "tune_lr": {"n_trials": 2, "n_folds": 1},
+    "grid_search": {"n_folds": 1, "input_size": None, "label_smoothing": None},
+    "cross_validate": {"n_repeats": 1},
+    "baseline": {"n_epochs": 1},
+    "final": {"n_seeds": 1},
+    "evaluate": {"n_bootstrap": 20},
+}
+
+
+def shipped_params() -> dict[str, Any]:
+    """Return the content of the project's params.yaml."""
+    content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    return content
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return `base` with `changes` put in, section by section."""
+    result = dict(base)
+    for key, value in changes.items():
+        result[key] = merged(base[key], value) if isinstance(value, dict) else value
+    return result
+
+
+def write_params(path: Path, *changes: dict[str, Any]) -> Path:
+    """Write the shipped parameters with changes, in the shipped order."""
+    content = shipped_params()
+    for change in changes:
+        content = merged(content, change)
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def copy_project(folder: Path, *changes: dict[str, Any]) -> Path:
+    """Copy what a run needs into `folder`, with changed parameters; nothing that a run made."""
+    for name in PROJECT:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+            shutil.copytree(ROOT / name, target, ignore=ignored)
+        else:
+            shutil.copyfile(ROOT / name, target)
+    write_params(folder / "params.yaml", *changes)
+    return folder
+
+
+def dvc_stages() -> dict[str, dict[str, Any]]:
+    """Return the stages of dvc.yaml."""
+    stages: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    return stages
+
+
+def stage_arguments(stage: str) -> list[str]:
+    """Return the arguments with which dvc.yaml calls a stage."""
+    python, dash_m, module, *rest = shlex.split(dvc_stages()[stage]["cmd"])
+    if (python, dash_m, module) != ("python", "-m", f"stages.{stage}"):
+        raise AssertionError(f"{stage}: not called as a stage: {python} {dash_m} {module}")
+    return rest
+
+
+def environment(cache: Path, **more: str) -> dict[str, str]:
+    """Return an environment in which `python` is this one and the store lies in `cache`."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    own = {"PATH": path, "BREAST_ULTRASOUND_CACHE": str(cache)}
+    return {**os.environ, **own, **more}
+
+
+def run(
+    command: list[str], folder: Path, env: dict[str, str], check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in `folder`; on an unexpected failure show what it printed."""
+    done = subprocess.run(command, cwd=folder, env=env, text=True, capture_output=True, check=False)
+    if check and done.returncode:
+        raise AssertionError(
+            f"{command} exited with {done.returncode}:\n{done.stdout}{done.stderr}"
+        )
+    return done
