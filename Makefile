@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: help setup repro test lint check experiments demo bench
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-10s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
 setup: $(INSTALLED) ## Create .venv with the pinned packages; nothing to do when it is current
 
@@ -41,5 +41,6 @@ experiments: setup ## Compare experiments: learning rate, chosen setting, headli
 demo: setup ## Run the pipeline on generated phantoms in a temporary copy, 2 minutes
 	python -m tests.demo
 
-bench: setup ## Time the pipeline beside the official MedMNIST recipe
+bench: setup ## Time the pipeline beside the official MedMNIST recipe, and the audit as sets grow
 	python -m benchmarks.official_recipe
+	python -m benchmarks.audit_scaling

@@ -12,35 +12,43 @@ def main(
     test: Annotated[Path, typer.Option(help="The test images.")],
     baseline: Annotated[Path, typer.Option(help="Folder of the baseline.")],
     final: Annotated[Path, typer.Option(help="Folder of the final model.")],
+    retrained: Annotated[Path, typer.Option(help="Folder of the one that missed the twins.")],
+    dev: Annotated[Path, typer.Option(help="The dev images, for their near-twins.")],
     metrics: Annotated[Path, typer.Option(help="Written: every score with its interval.")],
+    leakage: Annotated[Path, typer.Option(help="Written: what near-twins do to scores.")],
     plots: Annotated[Path, typer.Option(help="Written: folder of curves and pictures.")],
     params: ParamsFile = Path("params.yaml"),
     device: Device = "auto",
 ) -> None:
     """Write scores with bootstrap intervals for all test images and for the leak-free ones."""
     from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.evaluation import figures, judgement
     from breast_ultrasound.evaluation.curves import write_curves
-    from breast_ultrasound.evaluation.figures import results_figure
-    from breast_ultrasound.evaluation.judgement import judge, summarise
-    from breast_ultrasound.files import write_json
+    from breast_ultrasound.files import write_csv, write_json
     from breast_ultrasound.model.artifact import load_model
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import find_hardware
 
     settings = load_params(params)
-    images = ImageSet.load(test)
+    images, known = ImageSet.load(test), ImageSet.load(dev)
     hardware = find_hardware(device)
+    folders = {"baseline": baseline, "final": final, "retrained": retrained}
     judged = {
-        name: judge(load_model(folder), images, hardware)
-        for name, folder in (("baseline", baseline), ("final", final))
+        name: judgement.judge(load_model(folder), images, hardware)
+        for name, folder in folders.items()
     }
-    summary = summarise(judged, images, settings.evaluate, settings.seed)
-    write_json(metrics, summary)
-    write_curves(judged, images.malignant, plots)
-    results_figure(summary, plots / "results.png")
-    for name in judged:
+    judged["nearest_neighbour"] = judgement.judge_memory(images, known)
+    scores, effects = judgement.summarise(judged, images, settings.evaluate, settings.seed)
+    write_json(metrics, scores)
+    write_json(leakage, effects)
+    shown = {name: judged[name] for name in judgement.REPORTED}
+    write_curves(shown, images.malignant, plots)
+    write_csv(plots / "thresholds.csv", *judgement.threshold_rows(shown, images, known))
+    figures.results(scores, plots / "results.png")
+    figures.leakage(effects, plots / "leakage.png")
+    for name in shown:
         for part in ("test", "leak_free"):
-            row = summary[name][part]
+            row = scores[name][part]
             typer.echo(
                 f"{name} {part}: AUC {row['auc']:.3f} [{row['auc_low']:.3f}, "
                 f"{row['auc_high']:.3f}], accuracy {row['accuracy']:.3f}"

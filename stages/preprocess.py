@@ -17,7 +17,9 @@ def main(
     params: ParamsFile = Path("params.yaml"),
 ) -> None:
     """Write dev and test with their near-twin groups and leak flags."""
-    from breast_ultrasound.data.dataset import read_official
+    import numpy as np
+
+    from breast_ultrasound.data.dataset import SPLITS, read_official
     from breast_ultrasound.data.twins import describe, dev_and_test, find_twins
     from breast_ultrasound.evaluation import figures
     from breast_ultrasound.files import write_json
@@ -33,7 +35,8 @@ def main(
     write_json(metrics, counts)
     figures.class_balance(malignant, split, plots / "class_balance.png")
     figures.sample_images(images, malignant, plots / "samples.png", settings.seed)
-    figures.twin_pairs(images, malignant, split, twins, plots / "twins.png")
+    label = np.where(malignant, "malignant", "benign")
+    figures.twin_pairs(images, np.array(SPLITS)[split], label, twins, plots / "twins.png")
     twin_counts = counts["twins"]
     typer.echo(
         f"{twin_counts['pairs']} near-twin pairs, "

@@ -1,4 +1,4 @@
-"""Train the final ensemble on all of dev."""
+"""Train the final ensemble on all of dev, or on what test does not know already."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,12 +14,17 @@ def main(
     out_of_fold: Annotated[Path, typer.Option(help="Out-of-fold logits, for the threshold.")],
     model: Annotated[Path, typer.Option(help="Written: folder of the model.")],
     history: Annotated[Path, typer.Option(help="Written: a row an epoch.")],
+    without_leaked: Annotated[
+        bool, typer.Option(help="Leave out the dev images with a near-twin in test.")
+    ] = False,
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
 ) -> None:
     """Write the ensemble with the temperature and threshold that out-of-fold scores suggest."""
+    import numpy as np
+
     from breast_ultrasound.data.dataset import ImageSet
     from breast_ultrasound.files import read_arrays, write_csv
     from breast_ultrasound.model.artifact import save_model
@@ -32,14 +37,15 @@ def main(
     images = ImageSet.load(dev)
     logits = read_arrays(out_of_fold, ["logits"])["logits"].mean(axis=0)
     execute = Executor(images.images, images.malignant, find_resources(device, workers, cache))
-    runs = final_runs(read_config(config), len(images), settings.final.n_seeds, settings.seed)
-    results = execute(runs, "final")
+    kept = np.nonzero(~images.leaked)[0] if without_leaked else np.arange(len(images))
+    runs = final_runs(read_config(config), kept, settings.final.n_seeds, settings.seed)
+    results = execute(runs, model.name)
     write_csv(history, *loss_rows(results))
     card = final_card(runs, logits, execute)
     save_model(model, card, [result.weights for result in results])
     typer.echo(
-        f"final: {len(runs)} networks; temperature {card.temperature:.2f}, "
-        f"threshold {card.threshold:.3f}, chosen on out-of-fold scores"
+        f"{model.name}: {len(runs)} networks of {len(kept)} images; temperature "
+        f"{card.temperature:.2f}, threshold {card.threshold:.3f}, chosen on out-of-fold scores"
     )
 
 

@@ -42,5 +42,43 @@ def rows() -> list[str]:
     return lines
 
 
+LEAKAGE_ROWS = (
+    ("baseline: leaked − leak-free images", "leaked_minus_leak_free", "baseline"),
+    ("final: leaked − leak-free images", "leaked_minus_leak_free", "final"),
+    ("retrained: leaked − leak-free images", "leaked_minus_leak_free", "retrained"),
+    ("nearest neighbour: leaked − leak-free images", "leaked_minus_leak_free", "nearest_neighbour"),
+    ("final − retrained, on leaked images", "final_minus_retrained", "leaked"),
+    ("final − retrained, on leak-free images", "final_minus_retrained", "leak_free"),
+    ("final − retrained, on all test images", "final_minus_retrained", "test"),
+    ("nearest neighbour, on leaked images", "nearest_neighbour", "leaked"),
+    ("nearest neighbour, on leak-free images", "nearest_neighbour", "leak_free"),
+)
+
+
+def leakage_rows() -> list[str]:
+    """Return a line of Markdown for each effect of near-twins."""
+    content = metrics("leakage")
+    lines = []
+    for words, kind, name in LEAKAGE_ROWS:
+        row = content[kind][name]
+        sign = "+" if "−" in words else ""
+        cells = [
+            f"{row[s]:{sign}.3f} [{row[f'{s}_low']:{sign}.3f}, {row[f'{s}_high']:{sign}.3f}]"
+            for s in ("auc", "accuracy")
+        ]
+        lines.append(f"| {words} | {' | '.join(cells)} |")
+    return lines
+
+
+def threshold_rows() -> list[str]:
+    """Return a line of Markdown for each correlation from which images might count as twins."""
+    lines = []
+    for line in (ROOT / "plots" / "test" / "thresholds.csv").read_text().splitlines()[1:]:
+        threshold, images, malignant, *values = line.split(",")
+        cells = [f"{float(value):.3f}" for value in values]
+        lines.append(f"| {float(threshold):.2f} | {images} | {malignant} | {' | '.join(cells)} |")
+    return lines
+
+
 if __name__ == "__main__":
-    print("\n".join(rows()))
+    print("\n".join([*rows(), "", *leakage_rows(), "", *threshold_rows()]))

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.results_table import metrics, rows
+from tests.results_table import leakage_rows, metrics, rows, threshold_rows
 from tests.workspace import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -14,6 +14,12 @@ def test_the_results_are_the_committed_ones() -> None:
     """`python -m tests.results_table` prints the rows to paste."""
     for row in rows():
         assert row in README
+
+
+def test_the_effects_of_near_twins_are_the_committed_ones() -> None:
+    text = (ROOT / "docs" / "leakage.md").read_text()
+    for row in [*leakage_rows(), *threshold_rows()]:
+        assert row in text
 
 
 def test_the_counts_of_near_twins_are_the_committed_ones() -> None:

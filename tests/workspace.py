@@ -71,12 +71,12 @@ def dvc_stages() -> dict[str, dict[str, Any]]:
     return stages
 
 
-def stage_arguments(stage: str) -> list[str]:
-    """Return the arguments with which dvc.yaml calls a stage."""
-    python, dash_m, module, *rest = shlex.split(dvc_stages()[stage]["cmd"])
-    if (python, dash_m, module) != ("python", "-m", f"stages.{stage}"):
-        raise AssertionError(f"{stage}: not called as a stage: {python} {dash_m} {module}")
-    return rest
+def stage_command(stage: str) -> tuple[str, list[str]]:
+    """Return the module that dvc.yaml runs for a stage, and its arguments."""
+    python, dash_m, module, *arguments = shlex.split(dvc_stages()[stage]["cmd"])
+    if (python, dash_m) != ("python", "-m"):
+        raise AssertionError(f"{stage}: expected `python -m`, got {python} {dash_m}")
+    return module, arguments
 
 
 def environment(cache: Path, **more: str) -> dict[str, str]:

@@ -32,15 +32,21 @@ Cache = Annotated[
 
 
 def command(function: Callable[..., None]) -> typer.Typer:
-    """Make an app of one command.
+    """Make an app of one command."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(guarded(function))
+    return app
+
+
+def guarded(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a command answer people.
 
     Bad input, and files that cannot be read or written, end in one line on stderr and exit code 2;
     an interruption in a line and exit code 130. Anything else is a bug and shows its traceback.
     """
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
     @functools.wraps(function)
-    def guarded(*args: object, **options: object) -> None:
+    def call(*args: object, **options: object) -> None:
         try:
             function(*args, **options)
         except (InputError, OSError) as error:
@@ -50,8 +56,7 @@ def command(function: Callable[..., None]) -> typer.Typer:
             typer.echo("interrupted: finished trainings are kept, run again to go on", err=True)
             raise typer.Exit(130) from None
 
-    app.command()(guarded)
-    return app
+    return call
 
 
 def _one_line(error: Exception) -> str:

@@ -79,11 +79,17 @@ def baseline_card(run: Run, result: RunResult, executor: Executor) -> ModelCard:
     )
 
 
-def final_runs(config: TrainingConfig, n_images: int, n_seeds: int, seed: int) -> list[Run]:
-    """Return a run on all images for each member of the ensemble."""
-    everything, nothing = np.arange(n_images), np.arange(0)
+def final_runs(
+    config: TrainingConfig, images: NDArray[np.int64], n_seeds: int, seed: int
+) -> list[Run]:
+    """Return a run for each member of the ensemble.
+
+    Args:
+        images: indices of the images to learn from, into dev.
+    """
+    nothing = np.arange(0)
     return [
-        Run(config, derive_seed(seed, *FINAL_PATH, member), everything, nothing, keep_weights=True)
+        Run(config, derive_seed(seed, *FINAL_PATH, member), images, nothing, keep_weights=True)
         for member in range(n_seeds)
     ]
 

@@ -3,10 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from breast_ultrasound.data import twins as twins_module
 from breast_ultrasound.data.dataset import SPLITS, ImageSet, read_official
 from breast_ultrasound.data.phantom import make_phantoms
 from breast_ultrasound.data.source import FILE_NAME
-from breast_ultrasound.data.twins import describe, dev_and_test, find_twins
+from breast_ultrasound.data.twins import best_correlation, describe, dev_and_test, find_twins
 from breast_ultrasound.files import write_arrays
 from tests.workspace import ROOT
 
@@ -28,6 +29,27 @@ def test_pairs_are_those_that_numpy_correlates(rng: np.random.Generator) -> None
     assert {tuple(pair) for pair in twins.pairs.tolist()} == expected
     assert (twins.correlation >= 0.8).all()
     assert {tuple(p) for p in twins.pairs[twins.mirrored].tolist()} >= {(0, 12), (1, 13)}
+
+
+def test_blocks_change_nothing(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = rng.integers(0, 256, (30, 28, 28), dtype=np.uint8)
+    images = np.concatenate([base, base[::2, :, ::-1], base[::3]])[rng.permutation(55)]
+    whole = find_twins(images, 0.9)
+    for block in (1, 7, 54, 55):
+        monkeypatch.setattr(twins_module, "BLOCK", block)
+        parts = find_twins(images, 0.9)
+        for name, array in vars(whole).items():
+            np.testing.assert_allclose(array, getattr(parts, name), atol=1e-12)
+
+
+def test_a_pair_at_the_threshold_counts(rng: np.random.Generator) -> None:
+    """Decided in double precision, whatever the search saw."""
+    base = rng.integers(0, 256, (28, 28)).astype(float)
+    images = np.stack([base, np.clip(base + rng.normal(0, 60, base.shape), 0, 255)])
+    images = images.astype(np.uint8)
+    exact = best_correlation(images[:1], images[1:])[0].item()
+    assert len(find_twins(images, exact - 1e-9).pairs) == 1
+    assert len(find_twins(images, exact + 1e-9).pairs) == 0
 
 
 def test_groups_are_connected_components(rng: np.random.Generator) -> None:
@@ -83,6 +105,7 @@ def test_the_official_file_leaks_as_measured() -> None:
         "pairs": 238,
         "cross_split_pairs": 128,
         "conflicting_pairs": 10,
+        "conflicting_cross_split_pairs": 8,
         "groups": 593,
         "leaked_test_images": 63,
         "leak_free_test_images": 93,

@@ -1,13 +1,20 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.evaluation import figures
 from breast_ultrasound.evaluation.curves import write_curves
-from breast_ultrasound.evaluation.figures import results_figure
-from breast_ultrasound.evaluation.judgement import Judged, summarise
+from breast_ultrasound.evaluation.judgement import (
+    Judged,
+    compare,
+    judge_memory,
+    summarise,
+    threshold_rows,
+)
 from breast_ultrasound.evaluation.metrics import scores
 from breast_ultrasound.params import EvaluateParams
 
@@ -26,25 +33,92 @@ def judged(test_set: ImageSet, rng: np.random.Generator) -> dict[str, Judged]:
     return {
         "baseline": Judged(single[0], single[:1], 0.5),
         "final": Judged(single.mean(axis=0), single, 0.4),
+        "retrained": Judged(single[1], single[1:2], 0.4),
+        "nearest_neighbour": Judged(np.round(single[2]), np.round(single[2:]), 0.5),
     }
 
 
 def test_the_summary_is_of_the_right_images(judged: dict[str, Judged], test_set: ImageSet) -> None:
-    summary = summarise(judged, test_set, PARAMS, seed=0)
+    evaluate, leakage = summarise(judged, test_set, PARAMS, seed=0)
     clean = ~test_set.leaked
     assert 0 < clean.sum() < len(test_set)
-    for name, model in judged.items():
+    for name in ("baseline", "final"):
+        model = judged[name]
         for part, mask in (("test", clean | True), ("leak_free", clean)):
             expected = scores(test_set.malignant[mask], model.probability[mask], model.threshold)
-            row = summary[name][part]
+            row = evaluate[name][part]
             assert {key: row[key] for key in expected} == expected
             for key, value in expected.items():
                 assert row[f"{key}_low"] <= row[f"{key}_high"]
                 if key in ("auc", "accuracy"):
                     assert row[f"{key}_low"] <= value <= row[f"{key}_high"]
+        assert evaluate[name]["threshold"] == model.threshold
     members = [scores(test_set.malignant, p, 0.4)["auc"] for p in judged["final"].single]
-    assert summary["final"]["single"]["test"]["auc"]["mean"] == pytest.approx(np.mean(members))
-    assert summary["baseline"]["single"]["test"]["auc"]["sd"] == 0
+    assert evaluate["final"]["single"]["test"]["auc"]["mean"] == pytest.approx(np.mean(members))
+    assert evaluate["baseline"]["single"]["test"]["auc"]["sd"] == 0
+    assert leakage["retrained"]["test"].keys() == {
+        f"{score}{end}" for score in ("auc", "accuracy") for end in ("", "_low", "_high")
+    }
+
+
+def test_differences_are_of_the_scores_and_paired(
+    judged: dict[str, Judged], test_set: ImageSet
+) -> None:
+    tree = compare(judged, test_set, PARAMS, seed=0)
+    for other in ("baseline", "retrained"):
+        for part in ("test", "leak_free"):
+            found = tree[f"final_minus_{other}"][part]["auc"]
+            assert found == tree["final"][part]["auc"] - tree[other][part]["auc"]
+    same = {**judged, "retrained": judged["final"]}
+    row = compare(same, test_set, PARAMS, seed=0)["final_minus_retrained"]["test"]
+    assert row == dict.fromkeys(row, 0)  # a model never differs from itself, in no resample
+
+
+def test_leaked_and_leak_free_images_are_told_apart(test_set: ImageSet) -> None:
+    """A model that is right on leaked images only."""
+    leaked = np.zeros(len(test_set), dtype=bool)
+    leaked[np.nonzero(test_set.malignant)[0][:3]] = True
+    leaked[np.nonzero(~test_set.malignant)[0][:9]] = True
+    images = replace(test_set, leaked=leaked)
+    right = np.where(images.malignant, 0.9, 0.1)
+    memory = Judged(np.where(leaked, right, 1 - right), right[None], 0.5)
+    names = ("baseline", "final", "retrained", "nearest_neighbour")
+    tree = compare(dict.fromkeys(names, memory), images, PARAMS, seed=0)
+    assert tree["leaked_minus_leak_free"]["final"]["auc"] == 1
+    assert tree["leaked_minus_leak_free"]["final"]["accuracy_low"] == 1
+
+
+def test_a_part_of_one_class_is_left_out(judged: dict[str, Judged], test_set: ImageSet) -> None:
+    images = replace(test_set, leaked=np.arange(len(test_set)) == 0)
+    evaluate, leakage = summarise(judged, images, PARAMS, seed=0)
+    assert evaluate["final"].keys() == {"test", "leak_free", "single", "threshold"}
+    assert "leaked_minus_leak_free" not in leakage
+
+
+def test_memory_copies_the_label_of_the_most_similar_image(
+    dev_test: tuple[ImageSet, ImageSet],
+) -> None:
+    dev, test = dev_test
+    answers = judge_memory(dev.subset(np.arange(len(dev)) % 2 == 0), dev)
+    assert np.array_equal(answers.probability == 1, dev.malignant[::2])  # each finds itself
+    mirrored = replace(test, images=test.images[:, :, ::-1])
+    assert np.array_equal(
+        judge_memory(test, dev).probability, judge_memory(mirrored, dev).probability
+    )
+
+
+def test_fewer_images_are_leak_free_as_the_threshold_falls(
+    judged: dict[str, Judged], dev_test: tuple[ImageSet, ImageSet]
+) -> None:
+    dev, test = dev_test
+    columns, rows = threshold_rows(judged, test, dev)
+    assert columns[:2] == ["twin_correlation", "leak_free_images"]
+    counts = [row[1] for row in rows]
+    assert counts == sorted(counts)
+    at = {row[0]: row for row in rows}
+    assert at[0.95][1] == (~test.leaked).sum()
+    expected = judged["final"].scores(test.malignant, ~test.leaked)["auc"]
+    assert at[0.95][columns.index("final_auc")] == expected
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -74,7 +148,9 @@ def test_the_curves_say_what_the_scores_say(
 def test_the_same_results_give_the_same_picture(
     judged: dict[str, Judged], test_set: ImageSet, tmp_path: Path
 ) -> None:
-    summary = summarise(judged, test_set, PARAMS, seed=0)
+    evaluate, leakage = summarise(judged, test_set, PARAMS, seed=0)
     for name in ("a.png", "b.png"):
-        results_figure(summary, tmp_path / name)
+        figures.results(evaluate, tmp_path / name)
+        figures.leakage(leakage, tmp_path / f"leakage_{name}")
+    assert (tmp_path / "leakage_a.png").read_bytes() == (tmp_path / "leakage_b.png").read_bytes()
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -61,8 +61,8 @@ def _mean(values: np.ndarray) -> Callable[[np.ndarray], dict[str, float]]:
 
 def test_the_interval_of_a_mean_is_the_textbooks() -> None:
     rng = np.random.default_rng(0)
-    values, malignant = rng.normal(size=400), rng.random(400) < 0.5
-    interval = bootstrap(_mean(values), malignant, np.arange(400), 2000, 0.95, seed=0)
+    values = rng.normal(size=400)
+    interval = bootstrap(_mean(values), np.arange(400), 2000, 0.95, seed=0)
     half = 1.96 * values.std() / np.sqrt(400)
     expected = (values.mean() - half, values.mean() + half)
     assert interval["mean"] == pytest.approx(expected, abs=0.02)
@@ -71,29 +71,28 @@ def test_the_interval_of_a_mean_is_the_textbooks() -> None:
 def test_twins_widen_the_interval() -> None:
     """Each image four times is no more evidence than each image once."""
     rng = np.random.default_rng(0)
-    values, malignant = rng.normal(size=100), rng.random(100) < 0.5
+    values = rng.normal(size=100)
     four, groups = np.repeat(values, 4), np.repeat(np.arange(100), 4)
-    once = bootstrap(_mean(values), malignant, np.arange(100), 2000, 0.95, seed=0)["mean"]
-    grouped = bootstrap(_mean(four), np.repeat(malignant, 4), groups, 2000, 0.95, seed=0)["mean"]
-    naive = bootstrap(_mean(four), np.repeat(malignant, 4), np.arange(400), 2000, 0.95, seed=0)[
-        "mean"
-    ]
+    once = bootstrap(_mean(values), np.arange(100), 2000, 0.95, seed=0)["mean"]
+    grouped = bootstrap(_mean(four), groups, 2000, 0.95, seed=0)["mean"]
+    naive = bootstrap(_mean(four), np.arange(400), 2000, 0.95, seed=0)["mean"]
     width = once[1] - once[0]
     assert grouped[1] - grouped[0] == pytest.approx(width, rel=0.1)
     assert naive[1] - naive[0] == pytest.approx(width / 2, rel=0.1)
 
 
-def test_every_resample_has_both_classes() -> None:
+def test_a_resample_that_cannot_be_scored_is_drawn_again() -> None:
     malignant = np.array([True] + [False] * 9)
-    seen = []
+    counts: list[int] = []
 
     def score(drawn: np.ndarray) -> dict[str, float]:
-        seen.append(malignant[drawn].sum())
-        return {"n": float(len(drawn))}
+        counts.append(int(malignant[drawn].sum()))
+        return {"share": counts[-1] / 10} if counts[-1] else {}
 
-    bootstrap(score, malignant, np.arange(10), 200, 0.9, seed=0)
-    assert len(seen) == 200
-    assert all(0 < n < 10 for n in seen)
+    low, _ = bootstrap(score, np.arange(10), 200, 0.9, seed=0)["share"]
+    assert low >= 0.1
+    assert sum(count > 0 for count in counts) == 200
+    assert 0 in counts
 
 
 def test_mean_and_sd() -> None:

@@ -9,7 +9,7 @@ from subprocess import DEVNULL, Popen
 
 import pytest
 
-from tests.workspace import TINY, copy_project, environment, run, stage_arguments
+from tests.workspace import TINY, copy_project, environment, run, stage_command
 
 SEARCH = {"tune_lr": {"n_trials": 8, "n_folds": 2}}
 
@@ -23,7 +23,8 @@ def project(tmp_path: Path) -> Path:
 
 
 def _command(stage: str) -> list[str]:
-    return [sys.executable, "-m", f"stages.{stage}", *stage_arguments(stage)]
+    module, arguments = stage_command(stage)
+    return [sys.executable, "-m", module, *arguments]
 
 
 def _stored(cache: Path) -> dict[Path, int]:

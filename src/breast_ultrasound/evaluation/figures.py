@@ -1,6 +1,6 @@
 """Pictures: what the data look like, and how the results compare."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MALIGNANT_COLOUR, BENIGN_COLOUR = "#c1432e", "#3a6ea5"
 BASELINE_COLOUR, FINAL_COLOUR = "#8c8c8c", "#1b7f6b"
 N_TWIN_PAIRS = 16
-WORDS = ("benign", "malignant")
+LABEL_COLOURS = {"malignant": MALIGNANT_COLOUR, "benign": BENIGN_COLOUR}
 
 
 @contextmanager
@@ -72,27 +72,28 @@ def sample_images(
 
 def twin_pairs(
     images: NDArray[np.uint8],
-    malignant: NDArray[np.bool_],
-    split: NDArray[np.int64],
+    split: NDArray[np.str_],
+    label: NDArray[np.str_],
     twins: Twins,
     path: Path,
 ) -> None:
-    """Show the strongest near-twin pairs across official splits, with split and label.
+    """Show the strongest near-twin pairs across splits, with the name of their split and label.
 
     Pairs whose labels contradict come first, then those that correlate most.
     """
     first, second = twins.pairs.T
     across = np.nonzero(split[first] != split[second])[0]
-    conflict = malignant[first[across]] != malignant[second[across]]
+    conflict = label[first[across]] != label[second[across]]
     order = across[np.lexsort((-twins.correlation[across], ~conflict))][:N_TWIN_PAIRS]
-    with _figure(path, figsize=(10, 8.4)) as figure:
-        cells: Any = figure.subfigures(4, 4)
-        figure.suptitle("Near-twins across official splits: label conflicts first")
+    n_rows = max(1, -(-len(order) // 4))
+    with _figure(path, figsize=(10, 0.4 + 2 * n_rows)) as figure:
+        cells: Any = figure.subfigures(n_rows, 4)
+        figure.suptitle(f"Near-twins across splits, {len(order)} of {len(across)}: conflicts first")
         for cell, pair in zip(cells.flat, order, strict=False):
             cell.suptitle(f"r = {twins.correlation[pair]:.3f}", fontsize=9)
             for axes, i in zip(cell.subplots(1, 2), twins.pairs[pair], strict=True):
-                colour = MALIGNANT_COLOUR if malignant[i] else BENIGN_COLOUR
-                _show(axes, images[i], f"{SPLITS[split[i]]}\n{WORDS[int(malignant[i])]}", colour)
+                colour = LABEL_COLOURS.get(str(label[i]), "black")
+                _show(axes, images[i], f"{split[i]}\n{label[i]}", colour)
 
 
 def _show(axes: "Axes", image: NDArray[np.uint8], title: str, colour: str) -> None:
@@ -101,29 +102,62 @@ def _show(axes: "Axes", image: NDArray[np.uint8], title: str, colour: str) -> No
     axes.axis("off")
 
 
-def results_figure(summary: Mapping[str, Any], path: Path) -> None:
+def results(scores: Mapping[str, Any], path: Path) -> None:
     """Draw AUC and accuracy of both models with their intervals, on test and leak-free test."""
     rows = [
-        (f"{model}, {words}", summary[model][part], colour)
+        (f"{model}, {words}", scores[model][part], colour)
         for model, colour in (("baseline", BASELINE_COLOUR), ("final", FINAL_COLOUR))
         for part, words in (("test", "all test images"), ("leak_free", "leak-free only"))
+        if part in scores[model]
     ]
     with _figure(path, figsize=(8, 2.8)) as figure:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, name, title in zip(panels, ("auc", "accuracy"), ("AUC", "accuracy"), strict=True):
-            for y, (_, row, colour) in enumerate(rows):
-                axes.plot([row[f"{name}_low"], row[f"{name}_high"]], [y, y], color=colour, lw=3)
-                axes.plot(row[name], y, "o", color=colour, ms=8)
-                axes.annotate(
-                    f"{row[name]:.3f}",
-                    (row[name], y),
-                    xytext=(0, 7),
-                    textcoords="offset points",
-                    ha="center",
-                    fontsize=8,
-                )
+            _intervals(axes, rows, name)
             axes.set_title(title)
-            axes.set_ylim(len(rows) - 0.4, -0.7)
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.grid(axis="x", alpha=0.3)
-        panels[0].set_yticks(range(len(rows)), [label for label, _, _ in rows])
+
+
+def leakage(effects: Mapping[str, Any], path: Path) -> None:
+    """Draw what near-twins do: scores on leaked minus leak-free images, and of knowing twins."""
+    gaps = effects.get("leaked_minus_leak_free", {})
+    contrast = effects["final_minus_retrained"]
+    rows = [
+        (f"{words}: leaked − leak-free images", gaps[model], colour)
+        for model, words, colour in (
+            ("baseline", "baseline", BASELINE_COLOUR),
+            ("final", "final", FINAL_COLOUR),
+            ("retrained", "retrained without twins", FINAL_COLOUR),
+            ("nearest_neighbour", "nearest neighbour", MALIGNANT_COLOUR),
+        )
+        if model in gaps
+    ]
+    rows += [
+        (f"final − retrained without twins: {words}", contrast[part], BENIGN_COLOUR)
+        for part, words in (("leaked", "leaked"), ("leak_free", "leak-free"), ("test", "all"))
+        if part in contrast
+    ]
+    with _figure(path, figsize=(10, 3.6)) as figure:
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, name in zip(panels, ("auc", "accuracy"), strict=True):
+            _intervals(axes, rows, name)
+            axes.axvline(0, color="black", lw=0.8)
+            axes.set_title(f"difference in {'AUC' if name == 'auc' else name}")
+
+
+def _intervals(axes: "Axes", rows: Sequence[tuple[str, Any, str]], name: str) -> None:
+    """Draw the score `name` of each labelled row as a dot on its interval."""
+    for y, (_, row, colour) in enumerate(rows):
+        axes.plot([row[f"{name}_low"], row[f"{name}_high"]], [y, y], color=colour, lw=3)
+        axes.plot(row[name], y, "o", color=colour, ms=8)
+        axes.annotate(
+            f"{row[name]:.3f}",
+            (row[name], y),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.7)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x", alpha=0.3)

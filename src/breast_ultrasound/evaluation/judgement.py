@@ -1,4 +1,8 @@
-"""The judgement of trained models on the test images."""
+"""The judgement of trained models on the test images, and what near-twins do to it.
+
+Every interval comes of one bootstrap: each resample scores every model on every part, so that
+differences are paired.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.data.twins import best_correlation
 from breast_ultrasound.evaluation.calibration import Decision
-from breast_ultrasound.evaluation.metrics import bootstrap, mean_and_sd, scores
+from breast_ultrasound.evaluation.metrics import (
+    Scores,
+    bootstrap,
+    headline_scores,
+    mean_and_sd,
+    scores,
+)
 from breast_ultrasound.model.artifact import Ensemble
 from breast_ultrasound.model.training import Hardware
 from breast_ultrasound.params import EvaluateParams
 
-SINGLE_SCORES = ("auc", "accuracy")
+HEADLINES = ("auc", "accuracy")
+REPORTED = ("baseline", "final")  # with every score; other models with the headlines
+# Differences of models, on each part of test.
+CONTRASTS = (("final", "baseline"), ("final", "retrained"))
+THRESHOLDS = tuple(round(0.90 + 0.01 * i, 2) for i in range(10))
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,13 @@ class Judged:
     single: NDArray[np.float64]
     threshold: float
 
+    def scores(
+        self, malignant: NDArray[np.bool_], chosen: NDArray[Any], headlines: bool = False
+    ) -> Scores:
+        """Score the answers to the images `chosen`, a mask or indices, given the truth of all."""
+        score = headline_scores if headlines else scores
+        return score(malignant[chosen], self.probability[chosen], self.threshold)
+
 
 def judge(model: Ensemble, images: ImageSet, hardware: Hardware) -> Judged:
     """Let a model score images, with the temperature and threshold on its card."""
@@ -41,48 +63,127 @@ def judge(model: Ensemble, images: ImageSet, hardware: Hardware) -> Judged:
     )
 
 
-def summarise(
+def judge_memory(test: ImageSet, dev: ImageSet) -> Judged:
+    """Let memory alone answer: each image gets the label of the most similar dev image."""
+    nearest = best_correlation(test.images, dev.images)[0].argmax(axis=1)
+    copied = dev.malignant[nearest].astype(np.float64)
+    return Judged(copied, copied[None], threshold=0.5)
+
+
+def masks_of(test: ImageSet) -> dict[str, NDArray[np.bool_]]:
+    """Return the parts of test: all images, those without and those with a near-twin in dev.
+
+    A part of one class only has no AUC and is left out.
+    """
+    everything = np.ones(len(test), dtype=np.bool_)
+    masks = {"test": everything, "leak_free": ~test.leaked, "leaked": test.leaked}
+    return {part: mask for part, mask in masks.items() if _has_both(test.malignant[mask])}
+
+
+def _has_both(malignant: NDArray[np.bool_]) -> bool:
+    return len(np.unique(malignant)) == 2
+
+
+def compare(
     judged: Mapping[str, Judged], test: ImageSet, params: EvaluateParams, seed: int
 ) -> dict[str, Any]:
-    """Return the content of metrics/evaluate.json.
+    """Return scores and differences, each with the ends of its interval, as a tree.
 
-    For each model, `test` (all images) and `leak_free` (those without a near-twin in dev) hold
-    every score with the ends of its interval, `single` the mean and sd over the members.
+    `<model>.<part>.<score>` for the parts of `masks_of`; `final_minus_<other>.<part>.<score>`;
+    `leaked_minus_leak_free.<model>.<score>`; beside each `…_low` and `…_high`.
     """
-    parts = {"test": np.ones(len(test), dtype=np.bool_), "leak_free": ~test.leaked}
-    return {
-        name: {
-            **{
-                part: _with_intervals(model, test, mask, params, seed)
-                for part, mask in parts.items()
-            },
-            "single": {part: _single(model, test, mask) for part, mask in parts.items()},
-            "threshold": model.threshold,
+    masks = masks_of(test)
+
+    def score_all(drawn: NDArray[np.int64]) -> dict[str, float]:
+        chosen = {part: drawn[mask[drawn]] for part, mask in masks.items()}
+        if not all(_has_both(test.malignant[images]) for images in chosen.values()):
+            return {}
+        rows = {
+            (name, part): model.scores(test.malignant, images, headlines=name not in REPORTED)
+            for name, model in judged.items()
+            for part, images in chosen.items()
         }
-        for name, model in judged.items()
+        return _flat(rows) | _differences(rows)
+
+    values = score_all(np.arange(len(test)))
+    intervals = bootstrap(score_all, test.group, params.n_bootstrap, params.confidence, seed)
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        *path, leaf = name.split(".")
+        branch = tree
+        for step in path:
+            branch = branch.setdefault(step, {})
+        low, high = intervals[name]
+        branch |= {leaf: value, f"{leaf}_low": low, f"{leaf}_high": high}
+    return tree
+
+
+Rows = Mapping[tuple[str, str], Scores]
+
+
+def _flat(rows: Rows) -> dict[str, float]:
+    return {
+        f"{model}.{part}.{score}": value
+        for (model, part), row in rows.items()
+        for score, value in row.items()
     }
 
 
-def _with_intervals(
-    model: Judged, test: ImageSet, mask: NDArray[np.bool_], params: EvaluateParams, seed: int
-) -> dict[str, float]:
-    malignant, probability = test.malignant[mask], model.probability[mask]
-    values = scores(malignant, probability, model.threshold)
-    intervals = bootstrap(
-        lambda drawn: scores(malignant[drawn], probability[drawn], model.threshold),
-        malignant,
-        test.group[mask],
-        params.n_bootstrap,
-        params.confidence,
-        seed,
-    )
-    row: dict[str, float] = {}
-    for name, value in values.items():
-        low, high = intervals[name]
-        row |= {name: value, f"{name}_low": low, f"{name}_high": high}
-    return row
+def _differences(rows: Rows) -> dict[str, float]:
+    pairs = {
+        f"{one}_minus_{other}.{part}": (row, rows[other, part])
+        for one, other in CONTRASTS
+        for (model, part), row in rows.items()
+        if model == one
+    }
+    for (model, part), row in rows.items():
+        if part == "leaked":
+            pairs[f"leaked_minus_leak_free.{model}"] = (row, rows[model, "leak_free"])
+    return {
+        f"{name}.{score}": more[score] - less[score]
+        for name, (more, less) in pairs.items()
+        for score in HEADLINES
+    }
 
 
-def _single(model: Judged, test: ImageSet, mask: NDArray[np.bool_]) -> dict[str, Any]:
-    rows = [scores(test.malignant[mask], p[mask], model.threshold) for p in model.single]
-    return mean_and_sd([{name: row[name] for name in SINGLE_SCORES} for row in rows])
+def summarise(
+    judged: Mapping[str, Judged], test: ImageSet, params: EvaluateParams, seed: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the content of metrics/evaluate.json and of metrics/leakage.json.
+
+    Args:
+        judged: by the names `baseline`, `final`, `retrained` and `nearest_neighbour`.
+    """
+    tree = compare(judged, test, params, seed)
+    evaluate = {name: tree.pop(name) for name in (*REPORTED, "final_minus_baseline")}
+    for name in REPORTED:
+        evaluate[name] |= {"single": _single(judged[name], test)}
+        evaluate[name] |= {"threshold": judged[name].threshold}
+    return evaluate, tree
+
+
+def _single(model: Judged, test: ImageSet) -> dict[str, Any]:
+    """Return mean and sd of the headline scores over the members, for each part of test."""
+    result = {}
+    for part, mask in masks_of(test).items():
+        truth = test.malignant[mask]
+        result[part] = mean_and_sd(
+            [headline_scores(truth, p[mask], model.threshold) for p in model.single]
+        )
+    return result
+
+
+def threshold_rows(
+    judged: Mapping[str, Judged], test: ImageSet, dev: ImageSet
+) -> tuple[list[str], list[list[Any]]]:
+    """Return how leak-free scores depend on what counts as a near-twin: names, then rows."""
+    nearest = best_correlation(test.images, dev.images)[0].max(axis=1)
+    columns = [f"{model}_{score}" for model in judged for score in HEADLINES]
+    rows: list[list[Any]] = []
+    for threshold in THRESHOLDS:
+        clean = nearest < threshold
+        if _has_both(test.malignant[clean]):
+            scored = [model.scores(test.malignant, clean, True) for model in judged.values()]
+            values = [row[name] for row in scored for name in HEADLINES]
+            rows.append([threshold, int(clean.sum()), int(test.malignant[clean].sum()), *values])
+    return ["twin_correlation", "leak_free_images", "leak_free_malignant", *columns], rows

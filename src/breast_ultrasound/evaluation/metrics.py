@@ -25,7 +25,7 @@ def scores(
         one, as other projects print them; `brier`, `log_loss` and `calibration_error`, lower is
         better. AUPR is scikit-learn's average precision.
     """
-    from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+    from sklearn.metrics import average_precision_score
 
     called = probability >= threshold
     tp = int((called & malignant).sum())
@@ -33,10 +33,10 @@ def scores(
     n_malignant = int(malignant.sum())
     n_benign = len(malignant) - n_malignant
     n_wrong = len(malignant) - tp - tn
+    of_truth = np.where(malignant, probability, 1 - probability)
     sensitivity, specificity = tp / n_malignant, tn / n_benign
     return {
-        "auc": float(roc_auc_score(malignant, probability)),
-        "accuracy": (tp + tn) / len(malignant),
+        **headline_scores(malignant, probability, threshold),
         "balanced_accuracy": (sensitivity + specificity) / 2,
         "sensitivity": sensitivity,
         "specificity": specificity,
@@ -44,9 +44,21 @@ def scores(
         "aupr": float(average_precision_score(malignant, probability)),
         "benign_f1": 2 * tn / (2 * tn + n_wrong) if tn or n_wrong else 0.0,
         "benign_aupr": float(average_precision_score(~malignant, 1 - probability)),
-        "brier": float(brier_score_loss(malignant, probability)),
-        "log_loss": float(log_loss(malignant, np.clip(probability, 1e-7, 1 - 1e-7))),
+        "brier": float(((probability - malignant) ** 2).mean()),
+        "log_loss": float(-np.log(np.clip(of_truth, 1e-7, 1)).mean()),
         "calibration_error": calibration_error(malignant, probability),
+    }
+
+
+def headline_scores(
+    malignant: NDArray[np.bool_], probability: NDArray[np.float64], threshold: float
+) -> Scores:
+    """Return `auc` and `accuracy` alone, as `scores` does."""
+    from sklearn.metrics import roc_auc_score
+
+    return {
+        "auc": float(roc_auc_score(malignant, probability)),
+        "accuracy": float(((probability >= threshold) == malignant).mean()),
     }
 
 
@@ -74,7 +86,6 @@ def calibration_bins(
 
 def bootstrap(
     score: Callable[[NDArray[np.int64]], Mapping[str, float]],
-    malignant: NDArray[np.bool_],
     group: NDArray[np.int64],
     n_bootstrap: int,
     confidence: float,
@@ -84,11 +95,10 @@ def bootstrap(
 
     Twins show one lesion and err together, so images are not independent: groups are the units
     (cluster bootstrap: Field and Welsh 2007, https://doi.org/10.1111/j.1467-9868.2007.00593.x).
-    A resample without both classes is drawn again.
 
     Args:
-        score: from (N,) int64 indices of a resample to named scores.
-        malignant: (N,) bool.
+        score: from (N,) int64 indices of a resample to named scores; one that cannot be scored
+            gives none and is drawn again.
         group: (N,) int64.
         confidence: 0.95 gives the 2.5 and 97.5 percentiles.
     """
@@ -97,9 +107,8 @@ def bootstrap(
     samples: list[Mapping[str, float]] = []
     while len(samples) < n_bootstrap:
         drawn = rng.integers(len(members), size=len(members))
-        indices = np.concatenate([members[i] for i in drawn])
-        if 0 < malignant[indices].sum() < len(indices):
-            samples.append(score(indices))
+        if sample := score(np.concatenate([members[i] for i in drawn])):
+            samples.append(sample)
     tail = (1 - confidence) / 2
     intervals = {}
     for name in samples[0]:

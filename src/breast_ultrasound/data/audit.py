@@ -1,0 +1,201 @@
+"""Near-twins in any image set with splits: what `breast-ultrasound audit` looks at and says."""
+
+import warnings
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breast_ultrasound.data.dataset import SIDE
+from breast_ultrasound.data.twins import Twins
+from breast_ultrasound.files import InputError, read_arrays
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+MAX_PIXELS = 50_000_000  # a picture of more is refused before it is decoded
+NO_LABEL = ""
+
+
+@dataclass(frozen=True)
+class AuditSet:
+    """N images of any origin, as the search for near-twins wants them.
+
+    Attributes:
+        images: (N, 28, 28) uint8, grey, averaged down.
+        split: (N,) str, the split each belongs to.
+        label: (N,) str, its label, or nothing where there are none.
+        name: (N,) str, how to find it: a path, or a split and an index.
+    """
+
+    images: NDArray[np.uint8]
+    split: NDArray[np.str_]
+    label: NDArray[np.str_]
+    name: NDArray[np.str_]
+
+
+def read_audit_set(path: Path, splits: Sequence[str]) -> AuditSet:
+    """Read a MedMNIST-style npz, or a folder with a folder of images for each split.
+
+    Args:
+        splits: which splits, by name; none means all that are there.
+
+    Raises:
+        InputError: nothing there, fewer than two splits, or an image or array that is no image.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give an npz file or a folder of splits")
+    parts = _read_folder(path, splits) if path.is_dir() else _read_npz(path, splits)
+    if len({str(part.split[0]) for part in parts}) < 2:
+        have = ", ".join(str(part.split[0]) for part in parts) or "none"
+        raise InputError(f"{path}: expected images of at least two splits, got {have}")
+    return AuditSet(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0]))
+    )
+
+
+def _read_npz(path: Path, splits: Sequence[str]) -> list[AuditSet]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+    except zipfile.BadZipFile:
+        raise InputError(f"{path}: expected an npz file or a folder of splits") from None
+    found = [name.removesuffix("_images") for name in names if name.endswith("_images")]
+    parts = []
+    for split in splits or found:
+        wanted = [f"{split}_images", *({f"{split}_labels"} & set(names))]
+        arrays = read_arrays(path, wanted)
+        images = _shrink(arrays[f"{split}_images"], f"{path}: {split}_images")
+        n_images = len(images)
+        label = arrays.get(f"{split}_labels", np.full(n_images, NO_LABEL))
+        if len(label) != n_images:
+            raise InputError(
+                f"{path}: {split}: expected a label an image, got {n_images} images "
+                f"and {len(label)} labels"
+            )
+        parts.append(
+            AuditSet(
+                images,
+                np.full(n_images, split),
+                np.array([" ".join(map(str, np.atleast_1d(row))) for row in label], dtype=str),
+                np.array([f"{split}[{i}]" for i in range(n_images)], dtype=str),
+            )
+        )
+    return [part for part in parts if len(part.images)]
+
+
+def _shrink(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    """Return images (N, H, W) or (N, H, W, 3) uint8 as grey (N, 28, 28), by averaging areas."""
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
+        raise InputError(
+            f"{name}: expected images of shape (N, H, W) or (N, H, W, 3), got {images.shape}"
+        )
+    if images.dtype != np.uint8:
+        raise InputError(f"{name}: expected dtype uint8, got {images.dtype}")
+    if images.ndim == 3 and images.shape[1:] == (SIDE, SIDE):
+        return images
+    from PIL import Image
+
+    return np.stack([_grey(Image.fromarray(image)) for image in images])
+
+
+def _grey(image: Any) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    grey = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(grey, dtype=np.uint8)
+
+
+def _read_folder(path: Path, splits: Sequence[str]) -> list[AuditSet]:
+    names = list(splits) or sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+    parts = []
+    for split in names:
+        folder = path / split
+        if not folder.is_dir():
+            have = ", ".join(sorted(entry.name for entry in path.iterdir())) or "nothing"
+            raise InputError(f"{folder}: no such folder; {path} has {have}")
+        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+        if files:
+            parts.append(
+                AuditSet(
+                    np.stack([_read_image(file) for file in files]),
+                    np.full(len(files), split),
+                    # split/label/image, as torchvision's ImageFolder has it
+                    np.array([_label_of(file, folder) for file in files], dtype=str),
+                    np.array([str(file.relative_to(path)) for file in files], dtype=str),
+                )
+            )
+    return parts
+
+
+def _label_of(file: Path, folder: Path) -> str:
+    parts = file.relative_to(folder).parts
+    return parts[0] if len(parts) > 1 else NO_LABEL
+
+
+def _read_image(file: Path) -> NDArray[np.uint8]:
+    from PIL import Image, UnidentifiedImageError
+
+    bombs = Image.DecompressionBombWarning, Image.DecompressionBombError
+    try:
+        with warnings.catch_warnings(action="error", category=bombs[0]), Image.open(file) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise InputError(
+                    f"{file}: expected at most {MAX_PIXELS} pixels, "
+                    f"got {image.width}×{image.height}; remove it or scale it down"
+                )
+            return _grey(image)
+    except (UnidentifiedImageError, SyntaxError, *bombs) as error:
+        raise InputError(f"{file}: expected an image ({error}); remove or repair it") from None
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error}); remove or repair it") from None
+
+
+def summarise(images: AuditSet, twins: Twins, correlation: float) -> dict[str, Any]:
+    """Return counts: images, pairs, groups, and for each split the images that leak.
+
+    An image leaks when it has a near-twin in another split.
+    """
+    first, second = twins.pairs.T
+    across = images.split[first] != images.split[second]
+    conflict = images.label[first] != images.label[second]
+    leaking = np.zeros(len(images.images), dtype=np.bool_)
+    leaking[twins.pairs[across]] = True
+    splits = list(dict.fromkeys(images.split.tolist()))
+    return {
+        "correlation": correlation,
+        "pairs": len(twins.pairs),
+        "cross_split_pairs": int(across.sum()),
+        "conflicting_pairs": int(conflict.sum()),
+        "groups": int(twins.group.max()) + 1,
+        "splits": {
+            name: {
+                "images": int((images.split == name).sum()),
+                "leaking": int(leaking[images.split == name].sum()),
+            }
+            for name in splits
+        },
+    }
+
+
+def pair_rows(images: AuditSet, twins: Twins) -> tuple[list[str], list[list[Any]]]:
+    """Return a table of the pairs, the strongest first: column names, then rows."""
+    rows = []
+    for i in np.argsort(-twins.correlation, kind="stable"):
+        one, other = twins.pairs[i]
+        rows.append(
+            [
+                images.name[one],
+                images.name[other],
+                images.split[one],
+                images.split[other],
+                images.label[one],
+                images.label[other],
+                float(twins.correlation[i]),
+                int(twins.mirrored[i]),
+            ]
+        )
+    columns = ["first", "second", "first_split", "second_split", "first_label", "second_label"]
+    return [*columns, "correlation", "mirrored"], rows

@@ -1,0 +1,176 @@
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from PIL import Image
+from typer.testing import CliRunner
+
+from breast_ultrasound.cli import app
+from breast_ultrasound.files import write_arrays
+
+
+def audit(path: Path, *options: str) -> Result:
+    return CliRunner().invoke(app, ["audit", str(path), *options])
+
+
+@pytest.fixture
+def images(rng: np.random.Generator) -> np.ndarray:
+    """Forty unlike images: smooth noise of 28×28."""
+    coarse = rng.integers(0, 256, (40, 7, 7)).astype(np.uint8)
+    return np.stack([np.asarray(Image.fromarray(c).resize((28, 28))) for c in coarse])
+
+
+def _folder(root: Path, images: np.ndarray) -> Path:
+    """train/cat, train/dog and test/cat: one copy, one mirrored and larger, one conflict."""
+    larger = Image.fromarray(images[1, :, ::-1]).resize((112, 112))
+    for name, image in {
+        **{f"train/cat/{i}.png": Image.fromarray(images[i]) for i in range(10)},
+        **{f"train/dog/{i}.png": Image.fromarray(images[i]) for i in range(10, 20)},
+        **{f"test/cat/{i}.png": Image.fromarray(images[i]) for i in range(20, 30)},
+        "test/cat/copy of 0.png": Image.fromarray(images[0]).convert("RGB"),
+        "test/cat/mirrored, 1.png": larger,
+        "test/cat/größer.png": Image.fromarray(images[12]),
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        image.save(root / name)
+    return root
+
+
+def test_planted_copies_in_folders_are_found(tmp_path: Path, images: np.ndarray) -> None:
+    root = _folder(tmp_path / "set", images)
+    written = tmp_path / "out"
+    result = audit(
+        root,
+        *("--json", str(written / "a.json"), "--csv", str(written / "a.csv")),
+        *("--sheet", str(written / "a.png")),
+    )
+    assert result.exit_code == 0, result.output
+    assert "3 pairs of near-twins in 30 groups: 3 across splits, 1 with different labels" in (
+        result.stdout
+    )
+    summary = json.loads((written / "a.json").read_text())
+    assert summary["splits"] == {
+        "test": {"images": 13, "leaking": 3},
+        "train": {"images": 20, "leaking": 3},
+    }
+    with (written / "a.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    found = {(row["first"], row["second"], row["mirrored"]) for row in rows}
+    assert found == {
+        ("test/cat/copy of 0.png", "train/cat/0.png", "0"),
+        ("test/cat/mirrored, 1.png", "train/cat/1.png", "1"),
+        ("test/cat/größer.png", "train/dog/12.png", "0"),
+    }
+    with Image.open(written / "a.png") as sheet:
+        assert sheet.width > 500
+
+
+def test_leakage_over_the_limit_is_exit_code_1(tmp_path: Path, images: np.ndarray) -> None:
+    root = _folder(tmp_path / "set", images)
+    assert audit(root, "--fail-over", "3").exit_code == 0
+    result = audit(root, "--fail-over", "2")
+    assert result.exit_code == 1
+    assert "3 pairs cross the splits, over 2" in result.stderr
+
+
+def test_a_clean_set_has_an_empty_sheet(tmp_path: Path, images: np.ndarray) -> None:
+    write_arrays(tmp_path / "a.npz", {"train_images": images[:20], "test_images": images[20:]})
+    result = audit(tmp_path / "a.npz", "--fail-over", "0", "--sheet", str(tmp_path / "a.png"))
+    assert result.exit_code == 0
+    assert "0 pairs of near-twins in 40 groups" in result.stdout
+
+
+@pytest.mark.parametrize("kind", ["grey", "colour", "large"])
+def test_npz_of_every_kind(tmp_path: Path, images: np.ndarray, kind: str) -> None:
+    sets = {"train": images[:20], "test": np.concatenate([images[20:], images[5:6]])}
+    arrays = {}
+    for split, part in sets.items():
+        arrays[f"{split}_images"] = {
+            "grey": part,
+            "colour": np.repeat(part[..., None], 3, axis=3),
+            "large": part.repeat(2, axis=1).repeat(2, axis=2),
+        }[kind]
+        arrays[f"{split}_labels"] = np.arange(len(part), dtype=np.uint8)[:, None] % 2
+    write_arrays(tmp_path / "a.npz", arrays)
+    result = audit(tmp_path / "a.npz", "--splits", "train,test")
+    assert "1 pairs of near-twins in 40 groups: 1 across splits, 1 with" in result.stdout
+
+
+def test_the_official_counts_are_those_of_preprocess(phantom_file: Path) -> None:
+    result = audit(phantom_file)
+    assert "12 pairs of near-twins in 108 groups" in result.stdout
+
+
+BAD = {
+    "missing": "no such file or folder",
+    "text.npz": "expected an npz file or a folder of splits",
+    "pickled.npz": "pickled objects are refused",
+    "one split.npz": "at least two splits, got train",
+    "float.npz": "expected dtype uint8, got float64",
+    "shape.npz": r"expected images of shape \(N, H, W\) or \(N, H, W, 3\), got \(4, 28\)",
+    "labels.npz": "expected a label an image, got 20 images and 3 labels",
+    "empty folder": "at least two splits, got none",
+    "truncated": "remove or repair it",
+    "no image": "expected an image",
+    "huge": "expected at most 50000000 pixels, got 8000×8000",
+    "bomb": "exceeds limit",
+}
+
+
+def _make_bad_npz(path: Path, images: np.ndarray) -> None:
+    good = {"train_images": images[:20], "test_images": images[20:]}
+    change = {
+        "pickled.npz": {"train_images": np.array([{}], dtype=object)},
+        "float.npz": {"train_images": images / 255},
+        "shape.npz": {"train_images": images[:4, 0]},
+        "labels.npz": {"train_labels": np.zeros((3, 1), dtype=np.uint8)},
+    }.get(path.name, {})
+    np.savez(path, **{**good, **change})
+    if path.name == "text.npz":
+        path.write_text("hello")
+    if path.name == "one split.npz":
+        np.savez(path, train_images=images)
+
+
+def _make_bad_folder(path: Path, images: np.ndarray) -> None:
+    if path.name == "empty folder":
+        path.mkdir()
+        return
+    _folder(path, images)
+    broken = path / "train" / "cat" / "0.png"
+    match path.name:
+        case "truncated":
+            broken.write_bytes(broken.read_bytes()[:200])
+        case "no image":
+            broken.write_text("hello")
+        case "huge":
+            Image.new("1", (8_000, 8_000)).save(broken)
+        case "bomb":
+            Image.new("1", (10_000, 10_000)).save(broken)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(
+    tmp_path: Path, images: np.ndarray, name: str
+) -> None:
+    path = tmp_path / name
+    if name != "missing":
+        (_make_bad_npz if path.suffix else _make_bad_folder)(path, images)
+    result = audit(path, "--json", str(tmp_path / "out.json"))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert re.search(BAD[name], result.stderr), result.stderr
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_a_split_that_is_not_there_is_named(tmp_path: Path, images: np.ndarray) -> None:
+    root = _folder(tmp_path / "set", images)
+    result = audit(root, "--splits", "train,val")
+    assert result.exit_code == 2
+    assert "val: no such folder" in result.stderr
+    assert "has test, train" in result.stderr
