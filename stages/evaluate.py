@@ -47,7 +47,7 @@ def main(
     figures.results(scores, plots / "results.png")
     figures.leakage(effects, plots / "leakage.png")
     for name in shown:
-        for part in ("test", "leak_free"):
+        for part in (part for part in ("test", "leak_free") if part in scores[name]):
             row = scores[name][part]
             typer.echo(
                 f"{name} {part}: AUC {row['auc']:.3f} [{row['auc_low']:.3f}, "

@@ -22,7 +22,7 @@ def main(
     """Write the chosen configuration and the ranking."""
     from breast_ultrasound.data.dataset import ImageSet
     from breast_ultrasound.data.folds import make_folds
-    from breast_ultrasound.files import read_json, write_csv, write_json
+    from breast_ultrasound.files import read_number, write_csv, write_json
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import Executor, find_resources
     from breast_ultrasound.search.fold_runs import start_config
@@ -31,7 +31,7 @@ def main(
     settings = load_params(params)
     images = ImageSet.load(dev)
     folds = make_folds(images.malignant, images.group, settings.folds.n_splits, settings.seed)
-    start = start_config(settings, read_json(lr)["lr"])
+    start = start_config(settings, read_number(lr, "lr"))
     execute = Executor(images.images, images.malignant, find_resources(device, workers, cache))
     ranked = search_grid(
         start,

@@ -77,6 +77,44 @@ def test_leakage_over_the_limit_is_exit_code_1(tmp_path: Path, images: np.ndarra
     assert "3 pairs cross the splits, over 2" in result.stderr
 
 
+def test_images_of_16_bits_are_not_blank(tmp_path: Path, images: np.ndarray) -> None:
+    for split, part in (("train", images[:10]), ("test", images[:3])):
+        (tmp_path / split).mkdir()
+        for i, image in enumerate(part):
+            Image.fromarray(image.astype(np.uint16) * 200 + 3000).save(
+                tmp_path / split / f"{i}.png"
+            )
+    assert "3 pairs of near-twins in 10 groups: 3 across" in audit(tmp_path).stdout
+
+
+def test_a_missing_label_is_no_conflict_and_a_split_counts_once(
+    tmp_path: Path, images: np.ndarray
+) -> None:
+    arrays = {"train_images": images[:20], "test_images": images[:3]}
+    labels = {"train_labels": np.arange(20)[:, None] % 2}
+    write_arrays(tmp_path / "a.npz", {**arrays, **labels})
+    result = audit(tmp_path / "a.npz", "--splits", "train,test,train")
+    assert "3 pairs of near-twins in 20 groups: 3 across splits, 0 with" in result.stdout
+    labels["test_labels"] = np.array([[0.0], [1.0], [1.0]])  # the third one contradicts
+    write_arrays(tmp_path / "a.npz", {**arrays, **labels})
+    assert "3 across splits, 1 with" in audit(tmp_path / "a.npz").stdout
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--sheet"])
+def test_a_folder_for_an_output_is_refused(tmp_path: Path, phantom_file: Path, option: str) -> None:
+    for place in (".", str(tmp_path)):
+        result = audit(phantom_file, option, place)
+        assert result.exit_code == 2
+        assert "expected the name of a file to write" in result.stderr
+
+
+def test_the_sheet_is_a_png_whatever_its_name(tmp_path: Path, phantom_file: Path) -> None:
+    for name in ("twins", "twins.jpg", "twins.svg"):
+        assert audit(phantom_file, "--sheet", str(tmp_path / name)).exit_code == 0
+        with Image.open(tmp_path / name) as sheet:
+            assert sheet.format == "PNG"
+
+
 def test_a_clean_set_has_an_empty_sheet(tmp_path: Path, images: np.ndarray) -> None:
     write_arrays(tmp_path / "a.npz", {"train_images": images[:20], "test_images": images[20:]})
     result = audit(tmp_path / "a.npz", "--fail-over", "0", "--sheet", str(tmp_path / "a.png"))
@@ -112,7 +150,9 @@ BAD = {
     "one split.npz": "at least two splits, got train",
     "float.npz": "expected dtype uint8, got float64",
     "shape.npz": r"expected images of shape \(N, H, W\) or \(N, H, W, 3\), got \(4, 28\)",
-    "labels.npz": "expected a label an image, got 20 images and 3 labels",
+    "labels.npz": r"expected a label an image, got 20 images and labels of shape \(3, 1\)",
+    "lone label.npz": r"expected a label an image, got 20 images and labels of shape \(\)",
+    "empty.npz": "at least two splits, got train",
     "empty folder": "at least two splits, got none",
     "truncated": "remove or repair it",
     "no image": "expected an image",
@@ -128,6 +168,8 @@ def _make_bad_npz(path: Path, images: np.ndarray) -> None:
         "float.npz": {"train_images": images / 255},
         "shape.npz": {"train_images": images[:4, 0]},
         "labels.npz": {"train_labels": np.zeros((3, 1), dtype=np.uint8)},
+        "lone label.npz": {"train_labels": np.array(1)},
+        "empty.npz": {"test_images": np.zeros((0, 64, 64), dtype=np.uint8)},
     }.get(path.name, {})
     np.savez(path, **{**good, **change})
     if path.name == "text.npz":

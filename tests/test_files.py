@@ -9,6 +9,7 @@ from breast_ultrasound.files import (
     atomic,
     read_arrays,
     read_json,
+    read_number,
     rounded,
     write_arrays,
     write_csv,
@@ -100,6 +101,9 @@ def test_a_wrong_json_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.json"
     with pytest.raises(InputError, match="no such file"):
         read_json(path)
+    path.write_text('{"lr": "fast"}')
+    with pytest.raises(InputError, match="expected a number 'lr', got 'fast'"):
+        read_number(path, "lr")
     path.write_text(text)
     with pytest.raises(InputError, match="expected"):
         read_json(path)

@@ -107,6 +107,8 @@ def test_every_parameter_is_needed_and_no_other_is_taken(tmp_path: Path) -> None
         ("seed:\t1", "expected YAML"),
         ("seed: 1\nseed: 2\n", "each key once, got 'seed' twice"),
         ("a: {b: 1, b: 2}", "each key once, got 'b' twice"),
+        ("seed: 2020-13-45", "expected plain values"),
+        (f"seed: {'9' * 5000}", "expected plain values"),
         ("seed: !!python/object/apply:os.getcwd []", "expected YAML"),
     ],
 )

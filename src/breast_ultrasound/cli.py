@@ -41,7 +41,7 @@ def audit(
     from breast_ultrasound.evaluation.figures import twin_pairs
     from breast_ultrasound.files import write_csv, write_json
 
-    found = read_audit_set(images, [name for name in splits.split(",") if name])
+    found = read_audit_set(images, list(dict.fromkeys(name for name in splits.split(",") if name)))
     twins = find_twins(found.images, correlation)
     summary = summarise(found, twins, correlation)
     if json is not None:

@@ -19,9 +19,19 @@ class InputError(ValueError):
     """Something the user gave is wrong; the message says what was expected and what to do."""
 
 
+def expand(path: str | Path) -> Path:
+    """Return the absolute path, `~` resolved; raises InputError where there is no such home."""
+    try:
+        return Path(path).expanduser().resolve()
+    except RuntimeError:
+        raise InputError(f"{path}: no such home folder; write the path in full") from None
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block ends well."""
+    if not path.name or path.is_dir():
+        raise InputError(f"{path}: expected the name of a file to write, got a folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays: numpy and matplotlib choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
@@ -69,6 +79,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_number(path: Path, name: str) -> float:
+    """Read one number of a JSON object; raises InputError where there is none."""
+    value = read_json(path).get(name)
+    if not isinstance(value, (int, float)):
+        raise InputError(
+            f"{path}: expected a number {name!r}, got {value!r}; run `dvc repro` again"
+        )
+    return float(value)
+
+
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write `rows` under a header of `columns`, floats rounded."""
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
@@ -94,14 +114,18 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, "NDArray[np.gener
     import numpy as np
 
     try:
-        with zipfile.ZipFile(path) as archive:
-            present = {name.removesuffix(".npy") for name in archive.namelist()}
+        with zipfile.ZipFile(path) as file:
+            present = {name.removesuffix(".npy") for name in file.namelist()}
         missing = [name for name in names if name not in present]
         if missing:
             have = ", ".join(sorted(present)) or "nothing"
             raise InputError(f"{path}: expected an array {missing[0]!r}, got {have}")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names}
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in names}
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray):  # numpy gives other members as bytes
+                raise InputError(f"{path}: {name}: expected an array, got another kind of file")
+        return arrays
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run `dvc repro` to make it") from None
     except IsADirectoryError:

@@ -207,6 +207,8 @@ def load_params(path: Path) -> Params:
         raise InputError(f"{path}: expected YAML ({' '.join(str(error).split())})") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    except ValueError as error:  # a date that is none, a number of thousands of digits
+        raise InputError(f"{path}: expected plain values ({error})") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping of parameters, got {content!r}")
     try:

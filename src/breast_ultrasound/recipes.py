@@ -10,6 +10,7 @@ from breast_ultrasound.data.dataset import SPLITS, ImageSet
 from breast_ultrasound.data.folds import derive_seed
 from breast_ultrasound.evaluation.calibration import PLAIN, choose_decision
 from breast_ultrasound.evaluation.metrics import scores
+from breast_ultrasound.files import InputError
 from breast_ultrasound.model.artifact import ModelCard
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import AugmentParams, BaselineParams, ModelParams, TrainingParams
@@ -87,6 +88,11 @@ def final_runs(
     Args:
         images: indices of the images to learn from, into dev.
     """
+    if len(images) < 2:
+        raise InputError(
+            f"expected at least 2 images to train on, got {len(images)}; "
+            "change preprocess.twin_correlation"
+        )
     nothing = np.arange(0)
     return [
         Run(config, derive_seed(seed, *FINAL_PATH, member), images, nothing, keep_weights=True)

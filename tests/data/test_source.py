@@ -51,6 +51,11 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert fetch_official(["~/mine"], tmp_path / "out.npz") == tmp_path / "mine" / FILE_NAME
 
 
+def test_a_home_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="~nobody-at-all/x: no such home folder"):
+        fetch_official(["~nobody-at-all/x"], tmp_path / FILE_NAME)
+
+
 @pytest.mark.usefixtures("md5", "offline")
 def test_every_place_tried_is_listed_with_the_reason(tmp_path: Path) -> None:
     wrong = _place(tmp_path / "wrong", b"?")

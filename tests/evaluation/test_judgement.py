@@ -93,6 +93,10 @@ def test_a_part_of_one_class_is_left_out(judged: dict[str, Judged], test_set: Im
     evaluate, leakage = summarise(judged, images, PARAMS, seed=0)
     assert evaluate["final"].keys() == {"test", "leak_free", "single", "threshold"}
     assert "leaked_minus_leak_free" not in leakage
+    everything = replace(test_set, leaked=np.ones(len(test_set), dtype=bool))
+    evaluate, leakage = summarise(judged, everything, PARAMS, seed=0)
+    assert evaluate["final"].keys() == {"test", "leaked", "single", "threshold"}
+    assert "leaked_minus_leak_free" not in leakage
 
 
 def test_memory_copies_the_label_of_the_most_similar_image(

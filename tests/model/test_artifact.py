@@ -43,6 +43,14 @@ def test_a_missing_or_damaged_part_is_named(folder: Path) -> None:
     with pytest.raises(InputError, match=r"model\.json: threshold: .*train the model again"):
         load_model(folder)
     (folder / "model.json").write_text(json.dumps(card))
+    narrower = {
+        **card,
+        "config": {**card["config"], "model": {**card["config"]["model"], "width": 5}},
+    }
+    (folder / "model.json").write_text(json.dumps(narrower))
+    with pytest.raises(InputError, match=r"member_0\.safetensors: not of the network in model"):
+        load_model(folder)
+    (folder / "model.json").write_text(json.dumps(card))
     weights = folder / "member_1.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(InputError, match=r"member_1\.safetensors: damaged"):

@@ -182,9 +182,12 @@ def test_metrics_are_plain_numbers_under_short_names(repository: Repository) -> 
 
 
 def test_experiments_with_a_pinned_rate(repository: Repository) -> None:
-    output = repository("dvc exp run -n pinned -S lr=0.003")
-    assert ran(output) == [stage for stage in ALL[2:] if stage != "train_baseline"]
+    output = repository("dvc exp run -n pinned -S lr=0.003 grid_search")
+    assert ran(output) == ["tune_lr", "grid_search"]
     assert "learning rate 0.003, pinned" in output
+    # What follows directly; DVC cannot say of evaluate before it has new models.
+    follow = ["cross_validate", "train_final", "train_retrained"]
+    assert ran(repository("dvc repro --dry")) == follow
     # A number that YAML 1.1 reads as a word.
     output = repository("dvc exp run -n tiny -S lr=1e-5 tune_lr")
     assert "learning rate 1e-05, pinned" in output
@@ -196,7 +199,6 @@ def test_experiments_with_a_pinned_rate(repository: Repository) -> None:
     repository.reset()
     shown = repository.experiments()
     assert shown["pinned"]["params.yaml:lr"] == "0.003"
-    assert 0 <= float(shown["pinned"]["final.test.auc"]) <= 1
     assert float(shown["tiny"]["metrics/tune_lr.json:lr"]) == 1e-5
     columns = re.search(r"^COLUMNS := (.*)$", (ROOT / "Makefile").read_text(), re.M)
     assert columns

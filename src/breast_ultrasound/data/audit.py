@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import SIDE
-from breast_ultrasound.data.twins import Twins
+from breast_ultrasound.data.twins import Twins, conflicting
 from breast_ultrasound.files import InputError, read_arrays
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
@@ -70,20 +70,26 @@ def _read_npz(path: Path, splits: Sequence[str]) -> list[AuditSet]:
         images = _shrink(arrays[f"{split}_images"], f"{path}: {split}_images")
         n_images = len(images)
         label = arrays.get(f"{split}_labels", np.full(n_images, NO_LABEL))
-        if len(label) != n_images:
+        if label.shape[:1] != (n_images,):
             raise InputError(
                 f"{path}: {split}: expected a label an image, got {n_images} images "
-                f"and {len(label)} labels"
+                f"and labels of shape {label.shape}"
             )
         parts.append(
             AuditSet(
                 images,
                 np.full(n_images, split),
-                np.array([" ".join(map(str, np.atleast_1d(row))) for row in label], dtype=str),
+                np.array([_words(row) for row in label], dtype=str),
                 np.array([f"{split}[{i}]" for i in range(n_images)], dtype=str),
             )
         )
     return [part for part in parts if len(part.images)]
+
+
+def _words(label: Any) -> str:
+    """Return a label as text; whole numbers read the same whatever their type."""
+    values = np.atleast_1d(label).ravel().tolist()
+    return " ".join(f"{v:g}" if isinstance(v, (int, float)) else str(v) for v in values)
 
 
 def _shrink(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
@@ -98,14 +104,22 @@ def _shrink(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
         return images
     from PIL import Image
 
-    return np.stack([_grey(Image.fromarray(image)) for image in images])
+    shrunk = np.empty((len(images), SIDE, SIDE), dtype=np.uint8)
+    for i, image in enumerate(images):
+        shrunk[i] = _grey(Image.fromarray(image))
+    return shrunk
 
 
 def _grey(image: Any) -> NDArray[np.uint8]:
     from PIL import Image
 
-    grey = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-    return np.asarray(grey, dtype=np.uint8)
+    if not image.mode.startswith(("I", "F")):
+        grey = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+        return np.asarray(grey, dtype=np.uint8)
+    # More than 8 bits: convert("L") would clip. Correlation ignores gain and offset.
+    wide = np.asarray(image.convert("F").resize((SIDE, SIDE), Image.Resampling.BOX))
+    lowest, highest = float(wide.min()), float(wide.max())
+    return ((wide - lowest) * (255 / ((highest - lowest) or 1))).round().astype(np.uint8)
 
 
 def _read_folder(path: Path, splits: Sequence[str]) -> list[AuditSet]:
@@ -147,7 +161,9 @@ def _read_image(file: Path) -> NDArray[np.uint8]:
                     f"got {image.width}×{image.height}; remove it or scale it down"
                 )
             return _grey(image)
-    except (UnidentifiedImageError, SyntaxError, *bombs) as error:
+    except InputError:
+        raise
+    except (UnidentifiedImageError, ValueError, SyntaxError, *bombs) as error:
         raise InputError(f"{file}: expected an image ({error}); remove or repair it") from None
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error}); remove or repair it") from None
@@ -160,7 +176,7 @@ def summarise(images: AuditSet, twins: Twins, correlation: float) -> dict[str, A
     """
     first, second = twins.pairs.T
     across = images.split[first] != images.split[second]
-    conflict = images.label[first] != images.label[second]
+    conflict = conflicting(images.label, twins)
     leaking = np.zeros(len(images.images), dtype=np.bool_)
     leaking[twins.pairs[across]] = True
     splits = list(dict.fromkeys(images.split.tolist()))

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from breast_ultrasound.files import InputError, atomic
+from breast_ultrasound.files import InputError, atomic, expand
 
 FILE_NAME = "breastmnist.npz"
 
@@ -33,7 +33,7 @@ def fetch_official(search_path: Sequence[str], target: Path) -> Path:
     expected = official_md5()
     tried: list[str] = []
     with tempfile.TemporaryDirectory() as downloads:
-        folders = [Path(folder).expanduser().resolve() for folder in search_path]
+        folders = [expand(folder) for folder in search_path]
         for candidate in [*(folder / FILE_NAME for folder in folders), None]:
             try:
                 path = candidate or _download(Path(downloads))

@@ -133,6 +133,12 @@ def dev_and_test(
     return everything.subset(~is_test), everything.subset(is_test)
 
 
+def conflicting(label: NDArray[np.str_], twins: Twins) -> NDArray[np.bool_]:
+    """Return which pairs, (P,) bool, have two labels, (N,) str, that differ; `""` is no label."""
+    first, second = (label[side] for side in twins.pairs.T)
+    return np.asarray((first != second) & (first != "") & (second != ""))
+
+
 def describe(
     malignant: NDArray[np.bool_], split: NDArray[np.int64], twins: Twins, test: ImageSet
 ) -> dict[str, dict[str, int]]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import SPLITS
-from breast_ultrasound.data.twins import Twins
+from breast_ultrasound.data.twins import Twins, conflicting
 from breast_ultrasound.files import atomic
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _figure(path: Path, **options: Any) -> Iterator["Figure"]:
     figure = Figure(layout="constrained", **options)
     yield figure
     with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=100, metadata={"Software": None})
+        figure.savefig(temporary, dpi=100, format="png", metadata={"Software": None})
 
 
 def class_balance(malignant: NDArray[np.bool_], split: NDArray[np.int64], path: Path) -> None:
@@ -83,7 +83,7 @@ def twin_pairs(
     """
     first, second = twins.pairs.T
     across = np.nonzero(split[first] != split[second])[0]
-    conflict = label[first[across]] != label[second[across]]
+    conflict = conflicting(label, twins)[across]
     order = across[np.lexsort((-twins.correlation[across], ~conflict))][:N_TWIN_PAIRS]
     n_rows = max(1, -(-len(order) // 4))
     with _figure(path, figsize=(10, 0.4 + 2 * n_rows)) as figure:

@@ -137,7 +137,7 @@ def _differences(rows: Rows) -> dict[str, float]:
         if model == one
     }
     for (model, part), row in rows.items():
-        if part == "leaked":
+        if part == "leaked" and (model, "leak_free") in rows:
             pairs[f"leaked_minus_leak_free.{model}"] = (row, rows[model, "leak_free"])
     return {
         f"{name}.{score}": more[score] - less[score]

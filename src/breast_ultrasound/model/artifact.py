@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from breast_ultrasound.files import InputError, atomic, read_json
+from breast_ultrasound.model.resnet import ResNet18
 from breast_ultrasound.model.training import Hardware, TrainingConfig, network_of, predict
 from breast_ultrasound.params import Section
 
@@ -26,10 +28,11 @@ class ModelCard(Section):
         seeds: of each member, in order.
         temperature, threshold: logits / temperature give the probability of malignant; at or
             above the threshold an image is called malignant.
-        data: SHA-256 of the images and labels it learned from.
+        data: SHA-256 of the dev images and labels, of which it learned from all or a part.
         versions: of the packages that trained it.
         trained_on: device kind and precision.
-        scores: named estimates, by images the members had not seen.
+        scores: named estimates. `out_of_fold_…` are of the cross-validation's networks, of the same
+            configuration, at a threshold chosen on the same scores; `val_auc` is the best epoch's.
     """
 
     config: TrainingConfig
@@ -88,8 +91,19 @@ def load_model(folder: Path) -> Ensemble:
         weights = folder / f"member_{i}.safetensors"
         try:
             members.append(load_file(weights))
+            _check_fit(weights, members[-1], card)
         except FileNotFoundError:
             raise InputError(f"{weights}: no such file; train the model again") from None
         except SafetensorError as error:
             raise InputError(f"{weights}: damaged ({error}); train the model again") from None
     return Ensemble(card, members)
+
+
+def _check_fit(path: Path, weights: Mapping[str, NDArray[Any]], card: ModelCard) -> None:
+    with torch.device("meta"):  # shapes only
+        expected = {
+            name: tuple(t.shape) for name, t in ResNet18(card.config.model).state_dict().items()
+        }
+    found = {name: array.shape for name, array in weights.items()}
+    if found != expected:
+        raise InputError(f"{path}: not of the network in {CARD}; train the model again")

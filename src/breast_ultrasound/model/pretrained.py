@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.models import ResNet18_Weights
 
-from breast_ultrasound.files import InputError
+from breast_ultrasound.files import InputError, expand
 
 URL = ResNet18_Weights.IMAGENET1K_V1.url
 
@@ -35,7 +35,7 @@ def imagenet_weights(search_path: Sequence[str]) -> dict[str, NDArray[np.float32
 def _find(search_path: Sequence[str]) -> Path:
     name = str(URL).rsplit("/", 1)[-1]
     hub = Path(torch.hub.get_dir()) / "checkpoints"
-    folders = [*(Path(folder).expanduser().resolve() for folder in search_path), hub]
+    folders = [*(expand(folder) for folder in search_path), hub]
     for folder in folders:
         if (folder / name).is_file():
             _check(folder / name)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from breast_ultrasound.files import InputError
+from breast_ultrasound.files import InputError, expand
 from breast_ultrasound.model.training import Hardware
 from breast_ultrasound.runs.run import Run, RunResult, digest_of, key_of, train
 from breast_ultrasound.runs.store import Store
@@ -70,8 +70,8 @@ def find_resources(device: DeviceChoice, n_workers: int, cache: Path | None) -> 
 
     hardware = find_hardware(device)
     automatic = 1 if hardware.device == "cuda" else joblib.cpu_count(only_physical_cores=True)
-    folder = cache or user_cache_path("breast-ultrasound")
-    return Resources(hardware, n_workers or automatic, Store(folder.expanduser() / "runs"))
+    folder = expand(cache or user_cache_path("breast-ultrasound"))
+    return Resources(hardware, n_workers or automatic, Store(folder / "runs"))
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ def tune_learning_rate(
     """Search the learning rate of best mean fold AUC, on a log scale.
 
     The trials of a round are proposed together and run side by side, fold after fold; after the
-    first round a trial below the median of the finished ones stops (Optuna's median pruner). The
+    first round a trial whose mean so far is below the median of the finished ones' at the same fold
+    stops (Optuna's median pruner). The
     round's size is fixed, so that the proposals do not depend on the number of workers; a search
     that was killed proposes the same again and finds its runs in the store.
 
@@ -85,7 +86,7 @@ def _run_round(
         label = f"trials {asked[0].number + 1}–{asked[-1].number + 1}, fold {step + 1}"
         for i, result in zip(going, execute(runs, label), strict=True):
             aucs[i].append(fold_auc(result, fold, malignant))
-            asked[i].report(aucs[i][-1], step)
+            asked[i].report(float(np.mean(aucs[i])), step)
         if step + 1 < len(folds):
             going = [i for i in going if not asked[i].should_prune()]
     trials = []
