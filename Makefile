@@ -4,10 +4,10 @@ INSTALLED := .venv/.installed
 # The stages run as `python -m …`: that python must be the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test lint check experiments demo bench
+.PHONY: help setup repro test lint check experiments demo bench study clean-split
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 setup: $(INSTALLED) ## Create .venv with the pinned packages; nothing to do when it is current
 
@@ -44,3 +44,10 @@ demo: setup ## Run the pipeline on generated phantoms in a temporary copy, 2 min
 bench: setup ## Time the pipeline beside the official MedMNIST recipe, and the audit as sets grow
 	python -m benchmarks.official_recipe
 	python -m benchmarks.audit_scaling
+
+study: setup ## Print the tables of docs/leakage.md that the pipeline does not make, 20 minutes
+	python -m benchmarks.robustness
+	python -m benchmarks.augmentation
+
+clean-split: setup ## Run the pipeline on clean splits, and keep its metrics in docs/
+	python -m benchmarks.clean_split

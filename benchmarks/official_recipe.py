@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,9 +47,9 @@ def main() -> None:
     print(f"{'official recipe / dvc repro':48}{official / pipeline:8.2f}")
 
 
-def prepare(temporary: Path) -> tuple[Path, dict[str, str]]:
+def prepare(temporary: Path, *changes: dict[str, Any]) -> tuple[Path, dict[str, str]]:
     """Copy the project, without git; what the search path finds from here is found there too."""
-    folder = copy_project(temporary / "project")
+    folder = copy_project(temporary / "project", *changes)
     (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
     for place in load_params(ROOT / "params.yaml").data.search_path:
         source = (ROOT / Path(place).expanduser()).resolve()

@@ -32,13 +32,14 @@ def main(
     chosen = read_config(config)
     execute = Executor(images.images, images.malignant, find_resources(device, workers, cache))
     n_splits, seed = settings.folds.n_splits, settings.seed
-    grouped = cross_validate(
-        chosen, images, n_splits, settings.cross_validate.n_repeats, seed, execute
+    n_repeats = settings.cross_validate.n_repeats
+    grouped, ungrouped = (
+        cross_validate(chosen, images, n_splits, n_repeats, seed, execute, grouped=kind)
+        for kind in (True, False)
     )
-    ungrouped = cross_validate(chosen, images, n_splits, 1, seed, execute, grouped=False)
     write_arrays(out_of_fold, {"logits": grouped.logits})
     write_csv(fold_scores, *fold_rows(grouped, ungrouped))
-    summary = summarise(grouped, ungrouped, images.malignant)
+    summary = summarise(grouped, ungrouped, images, settings.evaluate, seed)
     write_json(metrics, summary)
     auc, without = summary["auc"], summary["ungrouped"]["auc"]
     typer.echo(

@@ -13,6 +13,7 @@ def main(
     baseline: Annotated[Path, typer.Option(help="Folder of the baseline.")],
     final: Annotated[Path, typer.Option(help="Folder of the final model.")],
     retrained: Annotated[Path, typer.Option(help="Folder of the one that missed the twins.")],
+    control: Annotated[Path, typer.Option(help="Folder of one that missed as many others.")],
     dev: Annotated[Path, typer.Option(help="The dev images, for their near-twins.")],
     metrics: Annotated[Path, typer.Option(help="Written: every score with its interval.")],
     leakage: Annotated[Path, typer.Option(help="Written: what near-twins do to scores.")],
@@ -32,7 +33,7 @@ def main(
     settings = load_params(params)
     images, known = ImageSet.load(test), ImageSet.load(dev)
     hardware = find_hardware(device)
-    folders = {"baseline": baseline, "final": final, "retrained": retrained}
+    folders = {"baseline": baseline, "final": final, "retrained": retrained, "control": control}
     judged = {
         name: judgement.judge(load_model(folder), images, hardware)
         for name, folder in folders.items()

@@ -17,26 +17,25 @@ def main(
     params: ParamsFile = Path("params.yaml"),
 ) -> None:
     """Write dev and test with their near-twin groups and leak flags."""
-    import numpy as np
-
-    from breast_ultrasound.data.dataset import SPLITS, read_official
+    from breast_ultrasound.data.dataset import read_official
+    from breast_ultrasound.data.resplit import clean_split
     from breast_ultrasound.data.twins import describe, dev_and_test, find_twins
-    from breast_ultrasound.evaluation import figures
+    from breast_ultrasound.evaluation.data_plots import write_data_plots
     from breast_ultrasound.files import write_json
     from breast_ultrasound.params import load_params
 
     settings = load_params(params)
     images, malignant, split = read_official(raw)
-    twins = find_twins(images, settings.preprocess.twin_correlation)
+    cut = settings.preprocess.twin_correlation
+    twins = find_twins(images, cut)
+    if settings.data.split == "clean":
+        split = clean_split(malignant, twins.group, split, settings.seed)
     dev_set, test_set = dev_and_test(images, malignant, split, twins)
-    counts = describe(malignant, split, twins, test_set)
+    counts = describe(malignant, split, twins, dev_set, test_set)
     dev_set.save(dev)
     test_set.save(test)
     write_json(metrics, counts)
-    figures.class_balance(malignant, split, plots / "class_balance.png")
-    figures.sample_images(images, malignant, plots / "samples.png", settings.seed)
-    label = np.where(malignant, "malignant", "benign")
-    figures.twin_pairs(images, np.array(SPLITS)[split], label, twins, plots / "twins.png")
+    write_data_plots(images, malignant, split, twins, cut, settings.seed, plots)
     twin_counts = counts["twins"]
     typer.echo(
         f"{twin_counts['pairs']} near-twin pairs, "

@@ -1,7 +1,7 @@
 """Train the final ensemble on all of dev, or on what test does not know already."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,30 +14,29 @@ def main(
     out_of_fold: Annotated[Path, typer.Option(help="Out-of-fold logits, for the threshold.")],
     model: Annotated[Path, typer.Option(help="Written: folder of the model.")],
     history: Annotated[Path, typer.Option(help="Written: a row an epoch.")],
-    without_leaked: Annotated[
-        bool, typer.Option(help="Leave out the dev images with a near-twin in test.")
-    ] = False,
+    without: Annotated[
+        Literal["nothing", "leaked", "others"],
+        typer.Option(help="Dev images to leave out: those with a near-twin in test, or as many."),
+    ] = "nothing",
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
 ) -> None:
     """Write the ensemble with the temperature and threshold that out-of-fold scores suggest."""
-    import numpy as np
-
     from breast_ultrasound.data.dataset import ImageSet
     from breast_ultrasound.files import read_arrays, write_csv
     from breast_ultrasound.model.artifact import save_model
     from breast_ultrasound.model.training import read_config
     from breast_ultrasound.params import load_params
-    from breast_ultrasound.recipes import final_card, final_runs, loss_rows
+    from breast_ultrasound.recipes import final_card, final_runs, images_without, loss_rows
     from breast_ultrasound.runs.execute import Executor, find_resources
 
     settings = load_params(params)
     images = ImageSet.load(dev)
     logits = read_arrays(out_of_fold, ["logits"])["logits"].mean(axis=0)
     execute = Executor(images.images, images.malignant, find_resources(device, workers, cache))
-    kept = np.nonzero(~images.leaked)[0] if without_leaked else np.arange(len(images))
+    kept = images_without(without, images, settings.seed)
     runs = final_runs(read_config(config), kept, settings.final.n_seeds, settings.seed)
     results = execute(runs, model.name)
     write_csv(history, *loss_rows(results))

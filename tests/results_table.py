@@ -1,15 +1,19 @@
-"""The results table of the README, made from the committed metrics."""
+"""The tables of README.md and docs/leakage.md, made from the committed metrics."""
 
+import csv
+import hashlib
 import json
 from typing import Any
 
-from tests.workspace import ROOT
+from breast_ultrasound.runs.run import code_digest
+from tests.workspace import ROOT, shipped_params
 
+CLEAN_SPLIT = ROOT / "docs" / "clean-split.json"
+HEADLINES = ("auc", "accuracy")
 MODELS = {
     "baseline": "baseline: torchvision's ResNet-18, random weights",
     "final": "**final: the ensemble this project trains**",
 }
-PARTS = {"test": "all 156", "leak_free": "the 93 leak-free"}
 
 
 def metrics(name: str) -> dict[str, Any]:
@@ -18,28 +22,64 @@ def metrics(name: str) -> dict[str, Any]:
     return content
 
 
+def clean_split() -> dict[str, Any]:
+    """Return the metrics of the pipeline on splits without leakage."""
+    content: dict[str, Any] = json.loads(CLEAN_SPLIT.read_text())
+    return content
+
+
+def origin() -> str:
+    """Return a digest of what trains and of the parameters: what the clean split's row is of."""
+    text = code_digest() + json.dumps(shipped_params(), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def row_of(scores: dict[str, float]) -> str:
+    """Return the cells of a model's scores, with intervals."""
+    return " | ".join(_interval(scores, name) for name in (*HEADLINES, "aupr", "f1"))
+
+
+def _interval(row: dict[str, float], name: str, sign: str = "") -> str:
+    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
 def rows() -> list[str]:
     """Return a line of Markdown for each model and part of the test images, then one for dev."""
     evaluate, validate = metrics("evaluate"), metrics("cross_validate")
-    lines = []
-    for model, words in MODELS.items():
-        for part, images in PARTS.items():
-            row = evaluate[model][part]
-            cells = [
-                f"{row[score]:.3f} [{row[f'{score}_low']:.3f}, {row[f'{score}_high']:.3f}]"
-                for score in ("auc", "accuracy", "aupr", "f1")
-            ]
-            lines.append(f"| {words} | {images} | {' | '.join(cells)} |")
+    data = metrics("data")
+    n_test, n_free = data["images"]["test"], data["twins"]["leak_free_test_images"]
+    lines = [
+        f"| {words} | {images} | {row_of(evaluate[model][part])} |"
+        for model, words in MODELS.items()
+        for part, images in (("test", f"all {n_test}"), ("leak_free", f"the {n_free} leak-free"))
+    ]
     single = evaluate["final"]["single"]["test"]
-    cells = [f"{single[s]['mean']:.3f} ± {single[s]['sd']:.3f}" for s in ("auc", "accuracy")]
-    lines.append(f"| one network of the ensemble | all 156 | {' | '.join(cells)} | | |")
+    cells = [f"{single[s]['mean']:.3f} ± {single[s]['sd']:.3f}" for s in HEADLINES]
+    lines.append(f"| one network of the ensemble | all {n_test} | {' | '.join(cells)} | | |")
+    clean = clean_split()["evaluate"]
+    for model, words in (("baseline", "baseline"), ("final", "final")):
+        cells_of = row_of(clean[model]["test"])
+        lines.append(f"| {words}, on clean splits | another {n_test}, none leaked | {cells_of} |")
     for name, folds in (("near-twins kept together", validate), ("not", validate["ungrouped"])):
         cells = [
             f"{folds[score]['mean']:.3f} ± {folds[score]['sd']:.3f}"
-            for score in ("auc", "accuracy", "aupr", "f1")
+            for score in (*HEADLINES, "aupr", "f1")
         ]
         lines.append(f"| cross-validation on dev, {name} | | {' | '.join(cells)} |")
     return lines
+
+
+def part_rows() -> list[str]:
+    """Return a line of Markdown for each model and score: all, leak-free and leaked images."""
+    models = {**metrics("evaluate"), **metrics("leakage")}
+    return [
+        f"| {name.replace('_', ' ')} | {'AUC' if score == 'auc' else score} | "
+        + " | ".join(_interval(models[name][p], score) for p in ("test", "leak_free", "leaked"))
+        + " |"
+        for score in HEADLINES
+        for name in ("baseline", "final", "control", "retrained", "nearest_neighbour")
+    ]
 
 
 LEAKAGE_ROWS = (
@@ -50,35 +90,54 @@ LEAKAGE_ROWS = (
     ("final − retrained, on leaked images", "final_minus_retrained", "leaked"),
     ("final − retrained, on leak-free images", "final_minus_retrained", "leak_free"),
     ("final − retrained, on all test images", "final_minus_retrained", "test"),
-    ("nearest neighbour, on leaked images", "nearest_neighbour", "leaked"),
-    ("nearest neighbour, on leak-free images", "nearest_neighbour", "leak_free"),
+    ("control − retrained, on leaked images", "control_minus_retrained", "leaked"),
+    ("control − retrained, on leak-free images", "control_minus_retrained", "leak_free"),
+    ("control − retrained, on all test images", "control_minus_retrained", "test"),
 )
 
 
 def leakage_rows() -> list[str]:
     """Return a line of Markdown for each effect of near-twins."""
-    content = metrics("leakage")
+    content, folds = metrics("leakage"), metrics("cross_validate")["ungrouped_minus_grouped"]
     lines = []
     for words, kind, name in LEAKAGE_ROWS:
-        row = content[kind][name]
-        sign = "+" if "−" in words else ""
-        cells = [
-            f"{row[s]:{sign}.3f} [{row[f'{s}_low']:{sign}.3f}, {row[f'{s}_high']:{sign}.3f}]"
-            for s in ("auc", "accuracy")
-        ]
+        cells = [_interval(content[kind][name], score, "+") for score in HEADLINES]
         lines.append(f"| {words} | {' | '.join(cells)} |")
-    return lines
+    words = "cross-validation: folds that twins may cross − folds that they may not"
+    return [*lines, f"| {words} | {_interval(folds, 'auc', '+')} | |"]
+
+
+def _table(name: str) -> list[dict[str, str]]:
+    with (ROOT / "plots" / name).open() as file:
+        return list(csv.DictReader(file))
+
+
+def band_rows() -> list[str]:
+    """Return a line of Markdown for each band of correlations: do labels agree?"""
+    return [
+        f"| {row['correlation']} | {row['pairs']} | {row['opposite_labels']} | "
+        f"{float(row['share']):.0%} |"
+        for row in _table("data/bands.csv")
+    ]
 
 
 def threshold_rows() -> list[str]:
     """Return a line of Markdown for each correlation from which images might count as twins."""
     lines = []
-    for line in (ROOT / "plots" / "test" / "thresholds.csv").read_text().splitlines()[1:]:
-        threshold, images, malignant, *values = line.split(",")
-        cells = [f"{float(value):.3f}" for value in values]
-        lines.append(f"| {float(threshold):.2f} | {images} | {malignant} | {' | '.join(cells)} |")
+    for counts, scores in zip(
+        _table("data/thresholds.csv"), _table("test/thresholds.csv"), strict=True
+    ):
+        names = ("pairs", "cross_split_pairs", "opposite_labels", "groups", "leaked_test_images")
+        cells = [f"{float(counts['twin_correlation']):.2f}", *(counts[name] for name in names)]
+        cells += [
+            f"{float(scores[f'{model}_{score}']):.3f}"
+            for model in ("baseline", "final")
+            for score in HEADLINES
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
 if __name__ == "__main__":
-    print("\n".join([*rows(), "", *leakage_rows(), "", *threshold_rows()]))
+    tables = rows(), band_rows(), threshold_rows(), part_rows(), leakage_rows()
+    print("\n\n".join("\n".join(table) for table in tables))

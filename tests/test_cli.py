@@ -1,7 +1,9 @@
 import csv
+import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -216,3 +218,89 @@ def test_a_split_that_is_not_there_is_named(tmp_path: Path, images: np.ndarray) 
     assert result.exit_code == 2
     assert "val: no such folder" in result.stderr
     assert "has test, train" in result.stderr
+
+
+def resplit(path: Path, output: Path, *options: str) -> Result:
+    return CliRunner().invoke(app, ["resplit", str(path), str(output), *options])
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def test_new_splits_hold_the_same_images_and_no_leak(phantom_file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "clean.npz"
+    result = resplit(phantom_file, output)
+    assert result.exit_code == 0, result.output
+    assert "crossed the splits, none does now" in result.stdout
+    assert hashlib.sha256(output.read_bytes()).hexdigest() in result.stdout
+    assert audit(output, "--fail-over", "0").exit_code == 0
+    assert audit(phantom_file, "--fail-over", "0").exit_code == 1
+    old, new = load(phantom_file), load(output)
+    assert sorted(old) == sorted(new)
+    for name in old:
+        assert (old[name].dtype, old[name].shape) == (new[name].dtype, new[name].shape)
+
+    def rows(arrays: Any) -> list[bytes]:
+        kinds = (
+            np.concatenate([arrays[f"{split}_{kind}"] for split in ("train", "val", "test")])
+            for kind in ("images", "labels")
+        )
+        return sorted(i.tobytes() + j.tobytes() for i, j in zip(*kinds, strict=True))
+
+    assert rows(old) == rows(new)
+    share = np.concatenate([new[f"{split}_labels"] for split in ("train", "val", "test")]).mean()
+    for split in ("train", "val", "test"):
+        labels = new[f"{split}_labels"]
+        assert abs(labels.sum() - share * len(labels)) < 2
+
+
+def test_a_seed_gives_the_same_file_and_another_another(phantom_file: Path, tmp_path: Path) -> None:
+    files = [tmp_path / f"{i}.npz" for i in range(3)]
+    for file, seed in zip(files, "001", strict=True):
+        assert resplit(phantom_file, file, "--seed", seed).exit_code == 0
+    assert files[0].read_bytes() == files[1].read_bytes() != files[2].read_bytes()
+
+
+def test_conflicts_are_named_and_left_out_if_asked(phantom_file: Path, tmp_path: Path) -> None:
+    kept = resplit(phantom_file, tmp_path / "a.npz")
+    out = resplit(
+        phantom_file, tmp_path / "b.npz", "--without-conflicts", "--csv", str(tmp_path / "b.csv")
+    )
+    assert kept.stdout.count("\nconflict (t") + kept.stdout.count("\nconflict (v") == 1
+    assert out.stdout.count("conflict (left out): ") == 1
+    with (tmp_path / "b.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 120
+    gone = [row for row in rows if row["new_split"] == ""]
+    assert gone == [row for row in rows if row["conflict"] == "1"]
+    assert {row["label"] for row in gone} == {"0", "1"}
+    assert len({row["group"] for row in gone}) == 1
+    assert sum(len(load(tmp_path / "b.npz")[f"{s}_images"]) for s in ("train", "val", "test")) == (
+        120 - len(gone)
+    )
+
+
+def test_colour_and_missing_labels_are_dealt_out_too(images: np.ndarray, tmp_path: Path) -> None:
+    colour = np.repeat(images[..., None], 3, axis=3)
+    colour[30] = colour[3]
+    write_arrays(tmp_path / "a.npz", {"train_images": colour[:30], "test_images": colour[30:]})
+    result = resplit(tmp_path / "a.npz", tmp_path / "b.npz")
+    assert result.exit_code == 0, result.output
+    new = load(tmp_path / "b.npz")
+    assert new["train_images"].shape == (30, 28, 28, 3)
+    assert new["test_images"].shape == (10, 28, 28, 3)
+    assert "1 pairs of near-twins: 1 crossed the splits" in result.stdout
+
+
+def test_what_cannot_be_dealt_out_is_refused(phantom_file: Path, tmp_path: Path) -> None:
+    for path, output, words in (
+        (tmp_path, tmp_path / "a.npz", "expected an npz file"),
+        (phantom_file, phantom_file, "expected another file to write"),
+        (tmp_path / "none.npz", tmp_path / "a.npz", "no such file or folder"),
+    ):
+        result = resplit(path, output)
+        assert result.exit_code == 2
+        assert words in result.stderr
+        assert result.stderr.count("\n") == 1

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from breast_ultrasound.console import guarded
+from breast_ultrasound.files import InputError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -13,6 +14,11 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 @app.callback()
 def main() -> None:
     """Tools around near-duplicate images in data sets with splits."""
+
+
+Correlation = Annotated[
+    float, typer.Option(min=0.5, max=1, help="Of pixels at 28×28: from here, near-twins.")
+]
 
 
 @app.command()
@@ -24,9 +30,7 @@ def audit(
     splits: Annotated[
         str, typer.Option(help="Names of the splits, with commas; default: all there are.")
     ] = "",
-    correlation: Annotated[
-        float, typer.Option(min=0.5, max=1, help="Of pixels at 28×28: from here, near-twins.")
-    ] = 0.95,
+    correlation: Correlation = 0.95,
     fail_over: Annotated[
         int | None,
         typer.Option(min=0, help="Exit with 1 when more pairs than this cross the splits."),
@@ -63,3 +67,49 @@ def audit(
     if fail_over is not None and crossing > fail_over:
         typer.echo(f"leakage: {crossing} pairs cross the splits, over {fail_over}", err=True)
         raise typer.Exit(1)
+
+
+@app.command()
+@guarded
+def resplit(
+    images: Annotated[Path, typer.Argument(help="MedMNIST-style npz.")],
+    output: Annotated[Path, typer.Argument(help="Written: the same, without leakage.")],
+    correlation: Correlation = 0.95,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Decides who goes where.")] = 0,
+    without_conflicts: Annotated[
+        bool, typer.Option(help="Leave out groups of near-twins with different labels.")
+    ] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write a row an image: where it went.")] = None,
+) -> None:
+    """Deal the images out anew: the same sizes and classes, near-twins always in one split."""
+    import hashlib
+
+    from breast_ultrasound.data.audit import (
+        conflict_lines,
+        deal_arrays,
+        deal_out,
+        image_rows,
+        read_audit_set,
+        split_lines,
+    )
+    from breast_ultrasound.data.twins import find_twins
+    from breast_ultrasound.files import write_arrays, write_csv
+
+    if images.is_dir():
+        raise InputError(f"{images}: expected an npz file; of a folder, `audit --csv` names pairs")
+    if output.resolve() == images.resolve():
+        raise InputError(f"{output}: expected another file to write than the one to read")
+    found = read_audit_set(images, [])
+    twins = find_twins(found.images, correlation)
+    split = deal_out(found, twins, seed, without_conflicts)
+    write_arrays(output, deal_arrays(images, found, split), compress=False)
+    if csv is not None:
+        write_csv(csv, *image_rows(found, twins, split))
+    for line in [*split_lines(found, split), *conflict_lines(found, twins, split)]:
+        typer.echo(line)
+    first, second = found.split[twins.pairs.T]
+    typer.echo(
+        f"{len(twins.pairs)} pairs of near-twins: {(first != second).sum()} crossed the splits, "
+        "none does now"
+    )
+    typer.echo(f"sha256 {hashlib.sha256(output.read_bytes()).hexdigest()}  {output}")

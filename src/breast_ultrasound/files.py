@@ -97,12 +97,16 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
         writer.writerows([rounded(list(row)) for row in rows])
 
 
-def write_arrays(path: Path, arrays: Mapping[str, "NDArray[Any]"]) -> None:
-    """Write `arrays` as a compressed npz; equal arrays give equal bytes."""
+def write_arrays(path: Path, arrays: Mapping[str, "NDArray[Any]"], compress: bool = True) -> None:
+    """Write `arrays` as an npz; equal arrays give equal bytes.
+
+    Args:
+        compress: the bytes then depend on the version of zlib too.
+    """
     import numpy as np
 
     with atomic(path) as temporary:
-        np.savez_compressed(temporary, allow_pickle=False, **arrays)
+        (np.savez_compressed if compress else np.savez)(temporary, allow_pickle=False, **arrays)
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, "NDArray[np.generic]"]:

@@ -37,6 +37,7 @@ class DataParams(Section):
 
     name: Literal["breastmnist", "phantom"]
     search_path: list[str]
+    split: Literal["official", "clean"]
     n_phantoms: int = Field(ge=60, le=5_000)
 
 

@@ -1,7 +1,7 @@
 """The two models: how they are trained, and what their cards say."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from breast_ultrasound.runs.execute import Executor
 from breast_ultrasound.runs.run import Run, RunResult, device_kind, versions
 
 # Apart from the folds' seeds, which have the path (repeat, fold).
-BASELINE_PATH, FINAL_PATH = (1_000_000,), (1_000_001,)
+BASELINE_PATH, FINAL_PATH, CONTROL_PATH = (1_000_000,), (1_000_001,), (1_000_002,)
 TORCHVISION_WIDTH = 64
 
 
@@ -78,6 +78,27 @@ def baseline_card(run: Run, result: RunResult, executor: Executor) -> ModelCard:
         scores={"val_auc": float(result.val_auc.max())},
         **_origin(executor),
     )
+
+
+def images_without(
+    left_out: Literal["nothing", "leaked", "others"], dev: ImageSet, seed: int
+) -> NDArray[np.int64]:
+    """Return the dev images to learn from, as ascending indices.
+
+    Args:
+        left_out: `leaked` leaves out the images with a near-twin in test; `others` as many of each
+            class, at random, of those without one: what remains is as much, and knows the twins.
+    """
+    rng = np.random.default_rng(derive_seed(seed, *CONTROL_PATH))
+    kept = np.ones(len(dev), dtype=np.bool_)
+    if left_out == "leaked":
+        kept = ~dev.leaked
+    elif left_out == "others":
+        for malignant in (False, True):
+            of_class = dev.malignant == malignant
+            free = rng.permutation(np.nonzero(of_class & ~dev.leaked)[0])
+            kept[free[: (of_class & dev.leaked).sum()]] = False
+    return np.nonzero(kept)[0]
 
 
 def final_runs(

@@ -34,6 +34,7 @@ def judged(test_set: ImageSet, rng: np.random.Generator) -> dict[str, Judged]:
         "baseline": Judged(single[0], single[:1], 0.5),
         "final": Judged(single.mean(axis=0), single, 0.4),
         "retrained": Judged(single[1], single[1:2], 0.4),
+        "control": Judged(single[2], single[2:], 0.4),
         "nearest_neighbour": Judged(np.round(single[2]), np.round(single[2:]), 0.5),
     }
 
@@ -82,7 +83,7 @@ def test_leaked_and_leak_free_images_are_told_apart(test_set: ImageSet) -> None:
     images = replace(test_set, leaked=leaked)
     right = np.where(images.malignant, 0.9, 0.1)
     memory = Judged(np.where(leaked, right, 1 - right), right[None], 0.5)
-    names = ("baseline", "final", "retrained", "nearest_neighbour")
+    names = ("baseline", "final", "retrained", "control", "nearest_neighbour")
     tree = compare(dict.fromkeys(names, memory), images, PARAMS, seed=0)
     assert tree["leaked_minus_leak_free"]["final"]["auc"] == 1
     assert tree["leaked_minus_leak_free"]["final"]["accuracy_low"] == 1

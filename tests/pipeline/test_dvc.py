@@ -125,7 +125,7 @@ def test_another_repro_gives_the_same_bytes(
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"evaluate__n_bootstrap": 30}, ["evaluate"]),
+        ({"evaluate__n_bootstrap": 30}, ["cross_validate", "evaluate"]),
         ({"preprocess__twin_correlation": 0.951}, ["preprocess"]),  # finds the same twins
     ],
 )

@@ -2,6 +2,7 @@ import numpy as np
 
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.model.training import TrainingConfig
+from breast_ultrasound.params import EvaluateParams
 from breast_ultrasound.runs.run import Run, RunResult
 from breast_ultrasound.search.cross_validation import cross_validate, fold_rows, summarise
 
@@ -45,10 +46,12 @@ def test_grouped_folds_leave_nothing_to_peek_at(config: TrainingConfig, dev: Ima
 def test_the_summary_has_stable_names(config: TrainingConfig, dev: ImageSet) -> None:
     grouped = cross_validate(config, dev, 3, 2, seed=0, execute=Peeking(dev))
     ungrouped = cross_validate(config, dev, 3, 1, seed=0, execute=Peeking(dev), grouped=False)
-    summary = summarise(grouped, ungrouped, dev.malignant)
+    interval = EvaluateParams(n_bootstrap=20, confidence=0.9)
+    summary = summarise(grouped, ungrouped, dev, interval, seed=0)
     aucs = [row["auc"] for row in grouped.fold_scores]
     assert summary["auc"] == {"mean": np.mean(aucs), "sd": np.std(aucs, ddof=1)}
     assert set(summary["accuracy"]) == set(summary["ungrouped"]["auc"]) == {"mean", "sd"}
+    assert summary["ungrouped_minus_grouped"].keys() == {"auc", "auc_low", "auc_high"}
     columns, rows = fold_rows(grouped, ungrouped)
     assert columns[:2] == ["fold", "auc"]
     assert [row[0] for row in rows][:4] == [

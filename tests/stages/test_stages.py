@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 import breast_ultrasound.model.pretrained
 import breast_ultrasound.params
+from breast_ultrasound import cli
 from breast_ultrasound.data.phantom import make_phantoms
-from breast_ultrasound.files import write_arrays
+from breast_ultrasound.files import read_arrays, write_arrays
 from breast_ultrasound.params import Params, Section
 from tests.workspace import ROOT, TINY, dvc_stages, stage_command, write_params
 
@@ -220,6 +222,23 @@ def test_missing_inputs_end_in_one_line_and_exit_code_2(
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
+def test_the_clean_split_is_the_file_that_resplit_writes(
+    phantom_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path / "params.yaml", TINY, {"data": {"split": "clean"}})
+    raw = Path("data/raw/breastmnist.npz")
+    raw.parent.mkdir(parents=True)
+    raw.write_bytes(phantom_file.read_bytes())
+    assert call("preprocess").exit_code == 0
+    assert CliRunner().invoke(cli.app, ["resplit", str(raw), "clean.npz"]).exit_code == 0
+    file = read_arrays(Path("clean.npz"), ["test_images", "test_labels"])
+    test = read_arrays(Path("data/processed/test.npz"), ["images", "malignant", "leaked"])
+    assert np.array_equal(file["test_images"], test["images"])
+    assert np.array_equal(file["test_labels"][:, 0] == 0, test["malignant"])
+    assert not test["leaked"].any()
+
+
 def _spoil(raw: Path, change: Callable[[dict[str, Any]], None]) -> None:
     arrays: dict[str, Any] = make_phantoms(90, seed=0)
     change(arrays)
@@ -290,6 +309,7 @@ def test_importing_a_stage_loads_nothing_heavy() -> None:
         assert set(top) <= {
             "from pathlib import Path",
             "from typing import Annotated",
+            "from typing import Annotated, Literal",
             "import typer",
             *(line for line in top if line.startswith("from breast_ultrasound.console import")),
         }

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import SIDE
+from breast_ultrasound.data.resplit import clean_split
 from breast_ultrasound.data.twins import Twins, conflicting
 from breast_ultrasound.files import InputError, read_arrays
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 MAX_PIXELS = 50_000_000  # a picture of more is refused before it is decoded
 NO_LABEL = ""
+MAX_LABELS, MAX_GROUPS = 10, 20  # that a summary spells out
 
 
 @dataclass(frozen=True)
@@ -215,3 +217,76 @@ def pair_rows(images: AuditSet, twins: Twins) -> tuple[list[str], list[list[Any]
         )
     columns = ["first", "second", "first_split", "second_split", "first_label", "second_label"]
     return [*columns, "correlation", "mirrored"], rows
+
+
+def in_conflict(images: AuditSet, twins: Twins) -> NDArray[np.bool_]:
+    """Return which images, (N,), are of a group whose near-twins carry different labels."""
+    first = twins.pairs[conflicting(images.label, twins), 0]
+    return np.isin(twins.group, twins.group[first])
+
+
+def deal_out(
+    images: AuditSet, twins: Twins, seed: int, without_conflicts: bool
+) -> NDArray[np.str_]:
+    """Return a split for each image, (N,), none of which parts near-twins; see `clean_split`.
+
+    Args:
+        without_conflicts: images of groups with different labels go nowhere: their split is empty.
+    """
+    kept = ~in_conflict(images, twins) if without_conflicts else np.full(len(twins.group), True)
+    split = np.full(len(kept), "", dtype=images.split.dtype)
+    split[kept] = clean_split(images.label[kept], twins.group[kept], images.split[kept], seed)
+    return split
+
+
+def deal_arrays(path: Path, images: AuditSet, split: NDArray[np.str_]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of the npz file that `images` were read from, dealt out by `split`."""
+    if path.is_dir():
+        raise InputError(
+            f"{path}: expected an npz file; for folders, `audit --csv` names the pairs"
+        )
+    present = list(dict.fromkeys(images.split.tolist()))
+    arrays: dict[str, NDArray[Any]] = {}
+    for kind in ("images", "labels") if (images.label != NO_LABEL).any() else ("images",):
+        parts = read_arrays(path, [f"{name}_{kind}" for name in present])
+        whole = np.concatenate([parts[f"{name}_{kind}"] for name in present])
+        arrays |= {f"{name}_{kind}": whole[split == name] for name in present}
+    return arrays
+
+
+def image_rows(
+    images: AuditSet, twins: Twins, split: NDArray[np.str_]
+) -> tuple[list[str], list[list[Any]]]:
+    """Return a table of where each image went: column names, then rows."""
+    conflict = in_conflict(images, twins).astype(int)
+    columns = images.name, images.label, twins.group, conflict, split
+    rows = [list(row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    return ["image", "label", "group", "conflict", "new_split"], rows
+
+
+def split_lines(images: AuditSet, split: NDArray[np.str_]) -> list[str]:
+    """Say in a line for each split how many images of which label it has now."""
+    lines = []
+    for name in dict.fromkeys(images.split.tolist()):
+        label, count = np.unique(images.label[split == name], return_counts=True)
+        if len(label) > MAX_LABELS or label.tolist() == [NO_LABEL]:
+            of_labels = ""
+        else:
+            of_labels = ", ".join(
+                f"{n} labelled {word}" for word, n in zip(label, count, strict=True)
+            )
+        lines.append(f"{name:12}{count.sum():8} images  {of_labels}".rstrip())
+    return lines
+
+
+def conflict_lines(images: AuditSet, twins: Twins, split: NDArray[np.str_]) -> list[str]:
+    """Name the groups of near-twins with different labels, and say what became of them."""
+    conflict = in_conflict(images, twins)
+    lines = []
+    for group in np.unique(twins.group[conflict])[:MAX_GROUPS]:
+        members = np.nonzero(twins.group == group)[0]
+        place = str(split[members[0]]) or "left out"
+        words = ", ".join(f"{images.name[i]} labelled {images.label[i]}" for i in members)
+        lines.append(f"conflict ({place}): {words}")
+    more = len(np.unique(twins.group[conflict])) - len(lines)
+    return lines + ([f"… and {more} more conflicts: --csv has them all"] if more else [])

@@ -1,6 +1,9 @@
 """Near-twins: images that show the same lesion in the same frame, or its mirror image."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +12,9 @@ from breast_ultrasound.data.dataset import SPLITS, ImageSet
 
 BLOCK = 2048  # images; a block of correlations takes 16 MB
 SINGLE_PRECISION = 1e-4  # more than float32 errs on a correlation; what is near is computed again
+SHIFTS = (-1, 0, 1)  # pixels, down and across
+THRESHOLDS = tuple(round(0.90 + 0.01 * i, 2) for i in range(10))  # at which results are compared
+FREQUENCIES = 8  # each way, of the sketch that sorts out most pairs
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,29 @@ class Twins:
     mirrored: NDArray[np.bool_]
     group: NDArray[np.int64]
 
+    @classmethod
+    def joined(
+        cls,
+        pairs: NDArray[np.int64],
+        correlation: NDArray[np.float64],
+        mirrored: NDArray[np.bool_],
+        n_images: int,
+    ) -> Self:
+        """Make the groups that pairs join: their connected components."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        first, second = pairs.T
+        links = coo_array((np.ones(len(pairs)), (first, second)), shape=(n_images, n_images))
+        _, group = connected_components(links, directed=False)
+        return cls(pairs, correlation, mirrored, group.astype(np.int64))
+
+    def above(self, correlation: float) -> Self:
+        """Return the near-twins that a higher `correlation` leaves."""
+        kept = self.correlation >= correlation
+        parts = self.pairs[kept], self.correlation[kept], self.mirrored[kept]
+        return self.joined(*parts, len(self.group))
+
 
 def standardise(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return each image's pixels, (N, H, W) → (N, H·W), with mean 0 and norm 1.
@@ -40,7 +69,10 @@ def standardise(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def find_twins(images: NDArray[np.uint8], correlation: float) -> Twins:
-    """Pair the images whose pixels correlate at `correlation` or more, mirrored copies too.
+    """Pair the images whose pixels correlate at `correlation` or more.
+
+    Copies may be mirrored, and shifted by a pixel: the best alignment counts, over the part where
+    both images have pixels.
 
     Args:
         images: (N, H, W) uint8.
@@ -49,73 +81,97 @@ def find_twins(images: NDArray[np.uint8], correlation: float) -> Twins:
     Every pair is looked at, a block of images against a block, so memory grows with N and time
     with N². Groups are the connected components of the pairs.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     pairs = _candidates(images, correlation - SINGLE_PRECISION)
     straight, mirror = _exact(images, pairs)
     best = np.maximum(straight, mirror).round(12)  # an image and its copy correlate at 1, not less
     kept = best >= correlation
-    first, second = pairs[kept].T
-    shape = (len(images), len(images))
-    links = coo_array((np.ones(len(first)), (first, second)), shape=shape)
-    _, group = connected_components(links, directed=False)
-    return Twins(
-        pairs=pairs[kept],
-        correlation=np.clip(best[kept], -1, 1),
-        mirrored=(mirror > straight)[kept],
-        group=group.astype(np.int64),
-    )
+    parts = pairs[kept], np.clip(best[kept], -1, 1), (mirror > straight)[kept]
+    return Twins.joined(*parts, len(images))
+
+
+def _alignments(
+    first: NDArray[np.uint8], second: NDArray[np.uint8]
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], bool]]:
+    """Yield the overlapping parts of two stacks of images for every alignment, and if mirrored."""
+    for mirrored in (False, True):
+        turned = second[:, :, ::-1] if mirrored else second
+        for down, right in product(SHIFTS, repeat=2):
+            yield _overlap(first, down, right), _overlap(turned, -down, -right), mirrored
+
+
+def _overlap(images: NDArray[np.uint8], down: int, right: int) -> NDArray[np.uint8]:
+    """Cut images (N, H, W) to what another of their size covers when moved `down` and `right`."""
+    height, width = images.shape[1:]
+    rows = slice(max(down, 0), height + min(down, 0))
+    return images[:, rows, max(right, 0) : width + min(right, 0)]
 
 
 def _candidates(images: NDArray[np.uint8], correlation: float) -> NDArray[np.int64]:
-    """Return the pairs, (P, 2) in ascending order, that reach `correlation` in float32."""
-    pixels = standardise(images).astype(np.float32)
-    mirrored = standardise(images[:, :, ::-1]).astype(np.float32)
-    starts = range(0, len(images), BLOCK)
-    found = [np.empty((0, 2), dtype=np.int64)]
-    for i in starts:
-        for j in starts[i // BLOCK :]:
-            rows, columns = pixels[i : i + BLOCK], slice(j, j + BLOCK)
-            # Mirroring both images changes nothing: the upper half of the matrix is enough.
-            best = np.maximum(rows @ pixels[columns].T, rows @ mirrored[columns].T)
-            near = best >= correlation
-            pairs = np.argwhere(np.triu(near, k=1) if i == j else near)
-            found.append(pairs + np.array([i, j]))
-    pairs = np.concatenate(found)
-    return pairs[np.lexsort(pairs.T[::-1])]
+    """Return the pairs, (P, 2) in ascending order, that may reach `correlation`: few others."""
+    n_images = len(images)
+    starts = range(0, n_images, BLOCK)
+    found = np.empty(0, dtype=np.int64)  # first · N + second
+    for first, second, _ in _alignments(images, images):
+        rows, columns = _sketch(first), _sketch(second)
+        for i in starts:
+            # All shifts and the mirror turn round with the pair: each is looked at one way only.
+            for j in starts[i // BLOCK :]:
+                near = rows[i : i + BLOCK] @ columns[j : j + BLOCK].T >= correlation
+                near = np.triu(near, k=1) if i == j else near
+                one, other = np.divmod(np.flatnonzero(near), near.shape[1])
+                if len(one):
+                    found = np.union1d(found, (one + i) * n_images + other + j)
+    return np.stack(np.divmod(found, n_images), axis=1)
+
+
+def _sketch(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return few numbers an image, (N, D), whose products are at least the correlations.
+
+    They are the low frequencies of the standardised pixels, as they are in a cosine basis, and the
+    length of the rest, since |⟨a, b⟩| ≤ |a|·|b| there (Cauchy and Schwarz).
+    """
+    from scipy.fft import dct
+
+    height, width = images.shape[1:]
+    down, across = (dct(np.eye(n), axis=0, norm="ortho")[:FREQUENCIES] for n in (height, width))
+    sketch = np.empty((len(images), len(down) * len(across) + 1), dtype=np.float32)
+    for start in range(0, len(images), BLOCK):
+        pixels = standardise(images[start : start + BLOCK])
+        low = (down @ pixels.reshape(-1, height, width) @ across.T).reshape(len(pixels), -1)
+        rest = (pixels**2).sum(axis=1) - (low**2).sum(axis=1)
+        sketch[start : start + BLOCK, :-1] = low
+        sketch[start : start + BLOCK, -1] = np.sqrt(rest.clip(0))
+    return sketch
 
 
 def _exact(
     images: NDArray[np.uint8], pairs: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the correlations of pairs, (P,) float64 each: as they are, and with one mirrored."""
-    straight, mirror = np.empty(len(pairs)), np.empty(len(pairs))
+    best = np.full((2, len(pairs)), -1.0)
     for start in range(0, len(pairs), BLOCK):
         part = slice(start, start + BLOCK)
         first, second = (images[side] for side in pairs[part].T)
-        rows = standardise(first)
-        straight[part] = np.einsum("pd,pd->p", rows, standardise(second))
-        mirror[part] = np.einsum("pd,pd->p", rows, standardise(second[:, :, ::-1]))
-    return straight, mirror
+        for one, other, mirrored in _alignments(first, second):
+            correlation = np.einsum("pd,pd->p", standardise(one), standardise(other))
+            best[int(mirrored), part] = np.maximum(best[int(mirrored), part], correlation)
+    return best[0], best[1]
 
 
-def best_correlation(
-    images: NDArray[np.uint8], others: NDArray[np.uint8]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Correlate the pixels of all images with all others, as they are or mirrored.
+def best_correlation(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Correlate the pixels of all images with all others, in the best alignment.
 
     Args:
         images: (N, H, W) uint8.
         others: (M, H, W) uint8.
 
     Returns:
-        (N, M) float64, the better correlation, and (N, M) bool, whether it is the mirrored one.
+        (N, M) float64.
     """
-    pixels = standardise(images)
-    straight = pixels @ standardise(others).T
-    mirror = pixels @ standardise(others[:, :, ::-1]).T
-    return np.maximum(straight, mirror), mirror > straight
+    best = np.full((len(images), len(others)), -1.0)
+    for one, other, _ in _alignments(images, others):
+        best = np.maximum(best, standardise(one) @ standardise(other).T)
+    return best
 
 
 def dev_and_test(
@@ -139,9 +195,36 @@ def conflicting(label: NDArray[np.str_], twins: Twins) -> NDArray[np.bool_]:
     return np.asarray((first != second) & (first != "") & (second != ""))
 
 
+def best_accuracy(malignant: NDArray[np.bool_], group: NDArray[np.int64]) -> float:
+    """Return the accuracy that no classifier exceeds which answers alike on near-twins.
+
+    It gives each group, (N,) int64, its more frequent label.
+    """
+    _, member = np.unique(group, return_inverse=True)
+    size = np.bincount(member)
+    n_malignant = np.bincount(member[malignant], minlength=len(size))
+    return float(np.maximum(n_malignant, size - n_malignant).sum() / len(malignant))
+
+
+def best_accuracy_given(test: ImageSet, dev: ImageSet) -> float:
+    """Return the accuracy on test of whoever is right but where near-twins in dev contradict.
+
+    A test image counts as wrong when most dev images of its group carry the other label.
+    """
+    wrong = 0
+    for group, truth in zip(test.group, test.malignant, strict=True):
+        known = dev.malignant[dev.group == group]
+        wrong += int((known != truth).sum() > (known == truth).sum())
+    return 1 - wrong / len(test)
+
+
 def describe(
-    malignant: NDArray[np.bool_], split: NDArray[np.int64], twins: Twins, test: ImageSet
-) -> dict[str, dict[str, int]]:
+    malignant: NDArray[np.bool_],
+    split: NDArray[np.int64],
+    twins: Twins,
+    dev: ImageSet,
+    test: ImageSet,
+) -> dict[str, dict[str, float]]:
     """Count images, classes and near-twins: the content of metrics/data.json."""
     first, second = twins.pairs.T
     across, conflict = split[first] != split[second], malignant[first] != malignant[second]
@@ -157,5 +240,10 @@ def describe(
             "leaked_test_images": int(test.leaked.sum()),
             "leak_free_test_images": int((~test.leaked).sum()),
             "leak_free_test_malignant": int(test.malignant[~test.leaked].sum()),
+        },
+        "best_accuracy": {
+            "all": best_accuracy(malignant, twins.group),
+            "test": best_accuracy(test.malignant, test.group),
+            "test_given_dev": best_accuracy_given(test, dev),
         },
     }

@@ -85,15 +85,103 @@ def twin_pairs(
     across = np.nonzero(split[first] != split[second])[0]
     conflict = conflicting(label, twins)[across]
     order = across[np.lexsort((-twins.correlation[across], ~conflict))][:N_TWIN_PAIRS]
+    title = f"Near-twins across splits, {len(order)} of {len(across)}: conflicts first"
+    _pair_sheet(images, split, label, twins, order, title, path)
+
+
+def conflicts(
+    images: NDArray[np.uint8],
+    split: NDArray[np.str_],
+    label: NDArray[np.str_],
+    twins: Twins,
+    path: Path,
+) -> None:
+    """Show the near-twin pairs under two labels, within a split too, the strongest first."""
+    opposite = np.nonzero(conflicting(label, twins))[0]
+    order = opposite[np.argsort(-twins.correlation[opposite], kind="stable")][:N_TWIN_PAIRS]
+    title = f"Near-twins with opposite labels, {len(order)} of {len(opposite)}"
+    _pair_sheet(images, split, label, twins, order, title, path)
+
+
+def _pair_sheet(
+    images: NDArray[np.uint8],
+    split: NDArray[np.str_],
+    label: NDArray[np.str_],
+    twins: Twins,
+    order: NDArray[np.int64],
+    title: str,
+    path: Path,
+) -> None:
     n_rows = max(1, -(-len(order) // 4))
     with _figure(path, figsize=(10, 0.4 + 2 * n_rows)) as figure:
         cells: Any = figure.subfigures(n_rows, 4)
-        figure.suptitle(f"Near-twins across splits, {len(order)} of {len(across)}: conflicts first")
+        figure.suptitle(title)
         for cell, pair in zip(cells.flat, order, strict=False):
             cell.suptitle(f"r = {twins.correlation[pair]:.3f}", fontsize=9)
             for axes, i in zip(cell.subplots(1, 2), twins.pairs[pair], strict=True):
                 colour = LABEL_COLOURS.get(str(label[i]), "black")
                 _show(axes, images[i], f"{split[i]}\n{label[i]}", colour)
+
+
+def correlations(
+    best: NDArray[np.float64], bands: Sequence[Sequence[Any]], cut: float, path: Path
+) -> None:
+    """Draw how like its best match each image is, and how often alike images disagree in label.
+
+    Args:
+        best: (N,), see `best_match`.
+        bands: rows of `band_rows`.
+        cut: the correlation from which images count as near-twins.
+    """
+    *rows, anything = bands
+    with _figure(path, figsize=(10, 3.4)) as figure:
+        left, right = figure.subplots(1, 2)
+        edges = np.linspace(0.8, 1, 41)
+        for mask, colour in ((best < cut, BASELINE_COLOUR), (best >= cut, FINAL_COLOUR)):
+            left.hist(best[mask], bins=edges, color=colour)
+        left.axvline(cut, color="black", lw=0.8)
+        left.set_yscale("log")
+        left.set_xlabel("correlation with the most similar other image")
+        left.set_ylabel("images (log scale)")
+        right.bar(range(len(rows)), [row[3] for row in rows], color=MALIGNANT_COLOUR)
+        for x, (_, n_pairs, n_opposite, share) in enumerate(rows):
+            right.annotate(f"{n_opposite}\nof {n_pairs}", (x, share), (0, 3), fontsize=7,
+                           textcoords="offset points", ha="center")  # fmt: skip
+        right.axhline(anything[3], color="black", lw=0.8, ls="--", label="any two images")
+        right.set_xticks(range(len(rows)), [row[0] for row in rows], rotation=45, fontsize=8)
+        right.set_xlabel("correlation of a pair")
+        right.set_ylabel("share with opposite labels")
+        right.margins(y=0.25)
+        right.legend(frameon=False, loc="upper right")
+        for axes in (left, right):
+            axes.spines[["top", "right"]].set_visible(False)
+
+
+def group_sizes(group: NDArray[np.int64], split: NDArray[np.int64], path: Path) -> None:
+    """Draw how many near-twin groups have how many images, within one split and across splits."""
+    _, member = np.unique(group, return_inverse=True)
+    size = np.bincount(member)
+    n_splits = np.array([len(np.unique(split[member == g])) for g in range(len(size))])
+    ticks = np.arange(2, max(size.max(), 2) + 1)
+    left = np.zeros(len(ticks))
+    with _figure(path, figsize=(7, 1 + 0.35 * len(ticks))) as figure:
+        axes = figure.subplots()
+        for words, colour, mask in (
+            ("in one split", BENIGN_COLOUR, n_splits == 1),
+            ("in two or three splits", MALIGNANT_COLOUR, n_splits > 1),
+        ):
+            counts = np.array([(mask & (size == tick)).sum() for tick in ticks])
+            bars = axes.barh(ticks, counts, left=left, color=colour, label=words)
+            texts = [str(count) if count else "" for count in counts]
+            axes.bar_label(bars, texts, label_type="center", color="white", fontsize=8)
+            left += counts
+        axes.set_yticks(ticks)
+        axes.invert_yaxis()
+        axes.set_title(f"{(size == 1).sum()} of {len(group)} images have no near-twin", fontsize=10)
+        axes.set_xlabel("groups of near-twins")
+        axes.set_ylabel("images in the group")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, loc="lower right")
 
 
 def _show(axes: "Axes", image: NDArray[np.uint8], title: str, colour: str) -> None:
@@ -120,7 +208,6 @@ def results(scores: Mapping[str, Any], path: Path) -> None:
 def leakage(effects: Mapping[str, Any], path: Path) -> None:
     """Draw what near-twins do: scores on leaked minus leak-free images, and of knowing twins."""
     gaps = effects.get("leaked_minus_leak_free", {})
-    contrast = effects["final_minus_retrained"]
     rows = [
         (f"{words}: leaked − leak-free images", gaps[model], colour)
         for model, words, colour in (
@@ -132,11 +219,16 @@ def leakage(effects: Mapping[str, Any], path: Path) -> None:
         if model in gaps
     ]
     rows += [
-        (f"final − retrained without twins: {words}", contrast[part], BENIGN_COLOUR)
+        (
+            f"{model} − retrained without twins: {words}",
+            effects[f"{model}_minus_retrained"][part],
+            colour,
+        )
+        for model, colour in (("final", FINAL_COLOUR), ("control", BENIGN_COLOUR))
         for part, words in (("leaked", "leaked"), ("leak_free", "leak-free"), ("test", "all"))
-        if part in contrast
+        if part in effects[f"{model}_minus_retrained"]
     ]
-    with _figure(path, figsize=(10, 3.6)) as figure:
+    with _figure(path, figsize=(10, 4.6)) as figure:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, name in zip(panels, ("auc", "accuracy"), strict=True):
             _intervals(axes, rows, name)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import ImageSet
-from breast_ultrasound.data.twins import best_correlation
+from breast_ultrasound.data.twins import THRESHOLDS, best_correlation
 from breast_ultrasound.evaluation.calibration import Decision
 from breast_ultrasound.evaluation.metrics import (
     Scores,
@@ -28,8 +28,7 @@ from breast_ultrasound.params import EvaluateParams
 HEADLINES = ("auc", "accuracy")
 REPORTED = ("baseline", "final")  # with every score; other models with the headlines
 # Differences of models, on each part of test.
-CONTRASTS = (("final", "baseline"), ("final", "retrained"))
-THRESHOLDS = tuple(round(0.90 + 0.01 * i, 2) for i in range(10))
+CONTRASTS = (("final", "baseline"), ("final", "retrained"), ("control", "retrained"))
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def judge(model: Ensemble, images: ImageSet, hardware: Hardware) -> Judged:
 
 def judge_memory(test: ImageSet, dev: ImageSet) -> Judged:
     """Let memory alone answer: each image gets the label of the most similar dev image."""
-    nearest = best_correlation(test.images, dev.images)[0].argmax(axis=1)
+    nearest = best_correlation(test.images, dev.images).argmax(axis=1)
     copied = dev.malignant[nearest].astype(np.float64)
     return Judged(copied, copied[None], threshold=0.5)
 
@@ -152,7 +151,7 @@ def summarise(
     """Return the content of metrics/evaluate.json and of metrics/leakage.json.
 
     Args:
-        judged: by the names `baseline`, `final`, `retrained` and `nearest_neighbour`.
+        judged: by the names `baseline`, `final`, `retrained`, `control` and `nearest_neighbour`.
     """
     tree = compare(judged, test, params, seed)
     evaluate = {name: tree.pop(name) for name in (*REPORTED, "final_minus_baseline")}
@@ -177,7 +176,7 @@ def threshold_rows(
     judged: Mapping[str, Judged], test: ImageSet, dev: ImageSet
 ) -> tuple[list[str], list[list[Any]]]:
     """Return how leak-free scores depend on what counts as a near-twin: names, then rows."""
-    nearest = best_correlation(test.images, dev.images)[0].max(axis=1)
+    nearest = best_correlation(test.images, dev.images).max(axis=1)
     columns = [f"{model}_{score}" for model in judged for score in HEADLINES]
     rows: list[list[Any]] = []
     for threshold in THRESHOLDS:

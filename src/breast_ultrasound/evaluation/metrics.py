@@ -1,9 +1,12 @@
 """Scores of probabilities of malignant, and bootstrap intervals that respect near-twins."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from breast_ultrasound.params import EvaluateParams
 
 N_BINS = 10  # of the calibration error
 Scores = dict[str, float]
@@ -115,6 +118,36 @@ def bootstrap(
         low, high = np.quantile([sample[name] for sample in samples], [tail, 1 - tail])
         intervals[name] = (float(low), float(high))
     return intervals
+
+
+def auc_difference(
+    one: NDArray[np.floating[Any]],
+    other: NDArray[np.floating[Any]],
+    malignant: NDArray[np.bool_],
+    group: NDArray[np.int64],
+    interval: EvaluateParams,
+    seed: int,
+) -> dict[str, float]:
+    """Return by how much the mean AUC of `one` exceeds that of `other`, with its interval.
+
+    Args:
+        one, other: (R, N) scores of N images by R trainings each.
+        malignant, group: (N,); near-twin groups are resampled whole, the trainings never.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    def difference(drawn: NDArray[np.int64]) -> dict[str, float]:
+        truth = malignant[drawn]
+        if truth.all() or not truth.any():
+            return {}
+        means = [
+            float(np.mean([roc_auc_score(truth, row[drawn]) for row in rows]))
+            for rows in (one, other)
+        ]
+        return {"auc": means[0] - means[1]}
+
+    low, high = bootstrap(difference, group, interval.n_bootstrap, interval.confidence, seed)["auc"]
+    return {**difference(np.arange(len(malignant))), "auc_low": low, "auc_high": high}
 
 
 def mean_and_sd(rows: list[Scores]) -> dict[str, dict[str, float]]:

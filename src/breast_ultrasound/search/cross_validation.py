@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.folds import Fold, make_folds
 from breast_ultrasound.evaluation.calibration import choose_decision
-from breast_ultrasound.evaluation.metrics import Scores, mean_and_sd, scores
+from breast_ultrasound.evaluation.metrics import Scores, auc_difference, mean_and_sd, scores
 from breast_ultrasound.model.training import TrainingConfig
+from breast_ultrasound.params import EvaluateParams
 from breast_ultrasound.search.fold_runs import Execute, run_on
 
 
@@ -76,20 +77,29 @@ def _cross_fitted(
 
 
 def summarise(
-    grouped: CrossValidation, ungrouped: CrossValidation, malignant: NDArray[np.bool_]
+    grouped: CrossValidation,
+    ungrouped: CrossValidation,
+    dev: ImageSet,
+    interval: EvaluateParams,
+    seed: int,
 ) -> dict[str, Any]:
     """Return the content of metrics/cross_validate.json.
 
     `pooled` scores the mean logit of each image over the repeats, with temperature and threshold
     chosen on the same scores: what the final model is given, so its threshold scores flatter.
+    `ungrouped_minus_grouped.auc` is the difference of the AUCs of all out-of-fold logits of a
+    repeat, averaged over the repeats, with an interval that resamples near-twin groups.
     """
     pooled = grouped.logits.mean(axis=0)
-    decision = choose_decision(pooled, malignant)
+    decision = choose_decision(pooled, dev.malignant)
     probability = decision.probability(pooled)
     return {
         **mean_and_sd(grouped.fold_scores),
-        "pooled": scores(malignant, probability, decision.threshold),
+        "pooled": scores(dev.malignant, probability, decision.threshold),
         "ungrouped": mean_and_sd(ungrouped.fold_scores),
+        "ungrouped_minus_grouped": auc_difference(
+            ungrouped.logits, grouped.logits, dev.malignant, dev.group, interval, seed
+        ),
     }
 
 

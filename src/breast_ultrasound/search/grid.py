@@ -15,6 +15,14 @@ from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import GridSearchParams, ModelParams, TrainingParams
 from breast_ultrasound.search.fold_runs import Execute, fold_auc, run_on, short
 
+SHORT_NAMES = {
+    "input_size": "size",
+    "label_smoothing": "smooth",
+    "malignant_weight": "weight",
+    "weight_decay": "decay",
+    "lr_multiplier": "lr ×",
+}
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -34,8 +42,12 @@ class Scored:
 
     @property
     def name(self) -> str:
-        """The setting in words: `width 32, loss bce`."""
-        return ", ".join(f"{name} {value}" for name, value in self.setting.items()) or "as given"
+        """The setting in words: `width 32, bce`, short enough for the labels of DVC's plots."""
+        words = (
+            str(value) if isinstance(value, str) else f"{SHORT_NAMES.get(name, name)} {value}"
+            for name, value in self.setting.items()
+        )
+        return ", ".join(words) or "as given"
 
     @property
     def auc(self) -> float:

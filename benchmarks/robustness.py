@@ -1,0 +1,142 @@
+"""Which way of comparing finds altered copies: the evidence for the one in data/twins.py.
+
+Every image of the official file is copied with a change; a copy is found when it and its original
+count as near-twins; of five changes of lighting the worst counts. Beside it stand the pairs that
+the method finds among the originals, and at most how many of them are false: were that many pairs
+unrelated, and disagreed in label as often as any two images, they would make all the disagreement.
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imagehash
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from breast_ultrasound.data.dataset import SIDE, read_official
+from breast_ultrasound.data.source import FILE_NAME, fetch_official
+from breast_ultrasound.data.twins import best_correlation, standardise
+from breast_ultrasound.params import load_params
+from tests.workspace import ROOT
+
+Images = NDArray[np.uint8]
+Similarity = Callable[[Images, Images], NDArray[np.floating[Any]]]
+
+
+def to_greys(values: NDArray[np.floating[Any]]) -> Images:
+    """Return numbers as greys."""
+    return values.round().clip(0, 255).astype(np.uint8)
+
+
+def shift(images: Images, down: float, right: float) -> Images:
+    """Move images by a number of pixels; the border repeats."""
+    return ndimage.shift(images, (0, down, right), order=1, mode="nearest")
+
+
+def rotate(images: Images, degrees: float) -> Images:
+    """Turn images; the border repeats."""
+    return ndimage.rotate(images, degrees, (2, 1), reshape=False, order=1, mode="nearest")
+
+
+def crop(images: Images, margin: int) -> Images:
+    """Cut a margin off all sides and enlarge what is left."""
+    box = (margin, margin, SIDE - margin, SIDE - margin)
+    size, bicubic = (SIDE, SIDE), Image.Resampling.BICUBIC
+    return np.stack(
+        [np.asarray(Image.fromarray(i).crop(box).resize(size, bicubic)) for i in images]
+    )
+
+
+def changes(images: Images) -> dict[str, list[Images]]:
+    """Return altered copies, by what was done to them."""
+    grey = images.astype(np.float64)
+    noise = np.random.default_rng(0).normal(0, 10, grey.shape)
+    lighting = (grey - 40, grey + 40, (grey - 128) * 0.6 + 128, (grey - 128) * 1.5 + 128,
+                255 * (grey / 255) ** 0.6)  # fmt: skip
+    return {
+        "lighting": [to_greys(changed) for changed in lighting],
+        "noise": [to_greys(grey + noise)],
+        "mirror": [images[:, :, ::-1]],
+        "shift ½": [shift(images, 0, 0.5)],
+        "shift 1": [shift(images, 0, 1)],
+        "shift 1, 1": [shift(images, 1, 1)],
+        "shift 2": [shift(images, 0, 2)],
+        "crop 1": [crop(images, 1)],
+        "crop 2": [crop(images, 2)],
+        "turn 3°": [rotate(images, 3)],
+        "turn 5°": [rotate(images, 5)],
+    }
+
+
+def straight(one: Images, other: Images) -> NDArray[np.float64]:
+    """Correlate pixels as they are."""
+    return standardise(one) @ standardise(other).T
+
+
+def or_mirrored(one: Images, other: Images) -> NDArray[np.float64]:
+    """Correlate pixels as they are or mirrored."""
+    return np.maximum(straight(one, other), straight(one, other[:, :, ::-1]))
+
+
+def smoothed(one: Images, other: Images) -> NDArray[np.float64]:
+    """Correlate as the project does, after a slight blur."""
+    return best_correlation(*(ndimage.gaussian_filter(i, (0, 0.7, 0.7)) for i in (one, other)))
+
+
+def hashed(function: Callable[[Image.Image], imagehash.ImageHash]) -> Similarity:
+    """Compare perceptual hashes, of images or their mirror images, by −1 × the bits that differ."""
+
+    def bits(images: Images) -> NDArray[np.float32]:
+        hashes = [function(Image.fromarray(np.ascontiguousarray(i))).hash for i in images]
+        return np.stack(hashes).reshape(len(images), -1).astype(np.float32)
+
+    def compare(one: Images, other: Images) -> NDArray[np.float32]:
+        ours = bits(one)
+        distances = []
+        for theirs in (bits(other), bits(other[:, :, ::-1])):
+            distances.append(ours @ (1 - theirs).T + (1 - ours) @ theirs.T)
+        return -np.minimum(*distances)
+
+    return compare
+
+
+METHODS: dict[str, tuple[Similarity, tuple[float, ...]]] = {
+    "correlation": (straight, (0.93, 0.95, 0.97)),
+    "… or mirrored": (or_mirrored, (0.93, 0.95, 0.97)),
+    "… or shifted by 1": (best_correlation, (0.90, 0.93, 0.94, 0.95, 0.96, 0.97, 0.99)),
+    "… and blurred": (smoothed, (0.95, 0.96, 0.965, 0.97, 0.98)),
+    "pHash": (hashed(imagehash.phash), (-14, -12, -10, -8)),
+    "dHash": (hashed(imagehash.dhash), (-12, -11, -10, -8)),
+}
+
+
+def main() -> None:
+    """Print a table in Markdown: a row a method and threshold, a column a change."""
+    search_path = load_params(ROOT / "params.yaml").data.search_path
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder) / FILE_NAME
+        fetch_official(search_path, raw)
+        images, malignant, _ = read_official(raw)
+    copies = changes(images)
+    first, second = np.triu_indices(len(images), k=1)
+    opposite = malignant[first] != malignant[second]
+    print(f"| compared by | from | pairs | false, at most | {' | '.join(copies)} |")
+    print("| --- " * (4 + len(copies)) + "|")
+    for name, (similarity, thresholds) in METHODS.items():
+        pairs = similarity(images, images)[first, second]
+        found = [[np.diag(similarity(images, c)) for c in kind] for kind in copies.values()]
+        for threshold in thresholds:
+            called = pairs >= threshold
+            false = min(called.sum(), opposite[called].sum() / opposite.mean())
+            recall = [min((f >= threshold).mean() for f in kind) for kind in found]
+            shown = f"{threshold:.3g}" if threshold > 0 else f"{-threshold:.0f} bits"
+            cells = [name, shown, f"{called.sum()}", f"{false:.0f}", *(f"{r:.0%}" for r in recall)]
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

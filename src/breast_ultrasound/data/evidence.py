@@ -1,0 +1,61 @@
+"""Why near-twins begin where they do: how images correlate, and what depends on the cut."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.data.twins import THRESHOLDS, best_correlation, dev_and_test, find_twins
+
+BANDS = (0.88, *THRESHOLDS, 1.0)
+Table = tuple[list[str], list[list[Any]]]  # column names, then rows
+
+
+def best_match(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return each image's correlation, (N,), with the other image most like it."""
+    correlation = best_correlation(images, images)
+    np.fill_diagonal(correlation, -1)
+    best: NDArray[np.float64] = correlation.max(axis=1).clip(max=1)
+    return best
+
+
+def band_rows(images: NDArray[np.uint8], malignant: NDArray[np.bool_]) -> Table:
+    """Return the pairs of images by their correlation, and how many of them disagree in label.
+
+    Pairs of copies should agree; pairs that have nothing to do with each other disagree as often
+    as two images drawn at random, which is the last row.
+    """
+    correlation = best_correlation(images, images)
+    first, second = np.triu_indices(len(images), k=1)
+    value, opposite = correlation[first, second], malignant[first] != malignant[second]
+    edges = [*BANDS[:-1], np.inf]  # a copy correlates at 1, give or take its last digit
+    masks = [(value >= low) & (value < high) for low, high in pairwise(edges)]
+    names = [f"{low:.2f}–{high:.2f}" for low, high in pairwise(BANDS)]
+    return ["correlation", "pairs", "opposite_labels", "share"], [
+        [name, int(mask.sum()), int(opposite[mask].sum()), _share(opposite[mask])]
+        for name, mask in zip([*names, "any"], [*masks, value >= -np.inf], strict=True)
+    ]
+
+
+def _share(opposite: NDArray[np.bool_]) -> float:
+    return float(opposite.mean()) if len(opposite) else 0.0
+
+
+def threshold_rows(
+    images: NDArray[np.uint8], malignant: NDArray[np.bool_], split: NDArray[np.int64]
+) -> Table:
+    """Return what depends on the correlation from which images count as near-twins."""
+    widest = find_twins(images, THRESHOLDS[0])
+    rows = []
+    for threshold in THRESHOLDS:
+        twins = widest.above(threshold)
+        test: ImageSet = dev_and_test(images, malignant, split, twins)[1]
+        first, second = twins.pairs.T
+        across = int((split[first] != split[second]).sum())
+        opposite = int((malignant[first] != malignant[second]).sum())
+        n_groups, leaked = int(twins.group.max()) + 1, int(test.leaked.sum())
+        rows.append([threshold, len(twins.pairs), across, opposite, n_groups, leaked])
+    names = ["pairs", "cross_split_pairs", "opposite_labels", "groups", "leaked_test_images"]
+    return ["twin_correlation", *names], rows

@@ -1,0 +1,57 @@
+"""Clean splits: the same images in the same proportions, with near-twins never apart."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def clean_split(
+    label: NDArray[Any], group: NDArray[np.int64], split: NDArray[Any], seed: int
+) -> NDArray[Any]:
+    """Return new splits, (N,), of the same sizes and classes, none of which parts a group.
+
+    Args:
+        label: (N,), of any type.
+        group: (N,) int64, images that stay together.
+        split: (N,), of any type: the sizes to keep.
+
+    Each class is dealt out in the proportions of the sizes. Groups come first, the largest before
+    the rest, each to a split that has room for it, at random; single images fill what is left. So
+    every size is met, to the image, unless groups are too large for any split.
+    """
+    rng = np.random.default_rng(seed)
+    names, first, sizes = np.unique(split, return_index=True, return_counts=True)
+    appearance = np.argsort(first)  # not by name: 0, 1, 2 and train, val, test must come out alike
+    names, sizes = names[appearance], sizes[appearance]
+    _, seen, kind, n_kind = np.unique(
+        label, return_index=True, return_inverse=True, return_counts=True
+    )
+    room = np.zeros((len(sizes), len(n_kind)), dtype=np.int64)  # (S, K)
+    for k in np.lexsort((seen, n_kind)):  # the rarest first; not by name, again
+        room[:, k] = _apportion(n_kind[k], sizes - room.sum(axis=1))
+    _, member, n_members = np.unique(group, return_inverse=True, return_counts=True)
+    order = np.argsort(member, kind="stable")
+    groups = np.split(order, np.cumsum(n_members)[:-1])
+    shuffled = rng.permutation(len(groups))
+    result = np.empty_like(split)
+    for g in shuffled[np.argsort(-n_members[shuffled], kind="stable")]:
+        wanted = np.bincount(kind[groups[g]], minlength=room.shape[1])
+        slack = np.where(wanted > 0, room - wanted, np.iinfo(room.dtype).max).min(axis=1)
+        fitting = np.nonzero(slack >= 0)[0]
+        if len(fitting):
+            free = room[fitting].sum(axis=1)
+            chosen = rng.choice(fitting, p=free / free.sum())
+        else:
+            chosen = slack.argmax()
+        room[chosen] -= wanted
+        result[groups[g]] = names[chosen]
+    return result
+
+
+def _apportion(total: np.int64, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cut `total` in proportion to `sizes`, (S,), in whole numbers: largest remainders first."""
+    exact = total * sizes / sizes.sum()
+    parts: NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    parts[np.argsort(parts - exact, kind="stable")[: total - parts.sum()]] += 1
+    return parts

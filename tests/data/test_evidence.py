@@ -1,0 +1,72 @@
+import numpy as np
+
+from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.data.evidence import BANDS, band_rows, best_match, threshold_rows
+from breast_ultrasound.data.twins import THRESHOLDS, best_accuracy, best_accuracy_given, find_twins
+
+
+def _set(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sixty images, of which ten copies of growing noise, two of them under another label."""
+    base = rng.integers(0, 256, (50, 28, 28)).astype(float)
+    noisy = base[:10] + rng.normal(0, 1, (10, 28, 28)) * np.linspace(0, 50, 10)[:, None, None]
+    images = np.concatenate([base, noisy]).clip(0, 255).astype(np.uint8)
+    malignant = np.arange(60) % 2 == 0
+    malignant[[50, 51]] ^= True
+    return images, malignant, np.repeat([0, 1, 2], [40, 10, 10])
+
+
+def test_bands_hold_every_pair_once(rng: np.random.Generator) -> None:
+    images, malignant, _ = _set(rng)
+    columns, rows = band_rows(images, malignant)
+    assert columns == ["correlation", "pairs", "opposite_labels", "share"]
+    assert rows[-1][0] == "any"
+    assert rows[-1][1] == 60 * 59 / 2
+    assert rows[-1][2] == malignant.sum() * (~malignant).sum()
+    assert [float(row[0][:4]) for row in rows[:-1]] == list(BANDS[:-1])
+    for low in THRESHOLDS:
+        found = sum(row[1] for row in rows[:-1] if float(row[0][:4]) >= low)
+        assert found == len(find_twins(images, low).pairs)
+
+
+def test_the_best_match_is_another_image(rng: np.random.Generator) -> None:
+    images, _, _ = _set(rng)
+    best = best_match(images)
+    twins = find_twins(images, 0.9)
+    assert (best >= 0.9).sum() == len(np.unique(twins.pairs))
+    assert best.max() <= 1
+
+
+def test_thresholds_agree_with_a_search_at_each(rng: np.random.Generator) -> None:
+    images, malignant, split = _set(rng)
+    _, rows = threshold_rows(images, malignant, split)
+    for threshold, n_pairs, across, opposite, n_groups, leaked in rows:
+        twins = find_twins(images, threshold)
+        first, second = twins.pairs.T
+        assert n_pairs == len(twins.pairs) > 0
+        assert across == n_pairs == leaked  # every copy is in test, every original is not
+        assert opposite == (malignant[first] != malignant[second]).sum()
+        assert n_groups == twins.group.max() + 1 == 60 - n_pairs
+    assert rows[0][1] > rows[-1][1]
+
+
+def test_alike_answers_miss_the_rarer_label_of_a_group() -> None:
+    malignant = np.array([1, 0, 1, 1, 0, 0], dtype=bool)
+    assert best_accuracy(malignant, np.arange(6)) == 1
+    assert best_accuracy(malignant, np.array([0, 0, 1, 1, 1, 2])) == 4 / 6
+
+
+def test_a_test_image_is_lost_where_most_of_its_twins_in_dev_disagree() -> None:
+    def images(malignant: list[int], group: list[int]) -> ImageSet:
+        n_images = len(group)
+        blank = np.zeros((n_images, 28, 28), dtype=np.uint8)
+        return ImageSet(
+            blank,
+            np.array(malignant, dtype=bool),
+            np.zeros(n_images, dtype=np.int64),
+            np.array(group),
+            np.zeros(n_images, dtype=bool),
+        )
+
+    dev = images([1, 1, 0, 1, 0, 1], [0, 1, 1, 1, 2, 2])
+    test = images([0, 0, 0, 1, 1], [0, 1, 2, 2, 3])  # two lost; a tie and a stranger are not
+    assert best_accuracy_given(test, dev) == 3 / 5
