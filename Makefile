@@ -4,7 +4,7 @@ INSTALLED := .venv/.installed
 # The stages run as `python -m …`: that python must be the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test lint check experiments demo bench study clean-split
+.PHONY: help setup repro test lint check experiments demo bench study clean-split test-slow test-faults
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -51,3 +51,9 @@ study: setup ## Print the tables of docs/leakage.md that the pipeline does not m
 
 clean-split: setup ## Run the pipeline on clean splits, and keep its metrics in docs/
 	python -m benchmarks.clean_split
+
+test-slow: setup ## Run the tests that `make test` leaves out
+	pytest -m slow
+
+test-faults: setup ## Kill every stage at random moments, fill its disk: nothing may be lost or differ
+	python -m tests.faults.inject

@@ -1,19 +1,53 @@
 """The command `breast-ultrasound`: the project's tools for other people's files."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from breast_ultrasound.console import guarded
+from breast_ultrasound.console import Cache, guarded
 from breast_ultrasound.files import InputError
+
+if TYPE_CHECKING:
+    from breast_ultrasound.runs.store import Entry
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
 
 @app.callback()
 def main() -> None:
-    """Tools around near-duplicate images in data sets with splits."""
+    """Near-duplicate images in data sets with splits, and the store of finished trainings."""
+
+
+store_app = typer.Typer(pretty_exceptions_enable=False)
+app.add_typer(store_app, name="store")
+
+
+@store_app.callback(invoke_without_command=True)
+@guarded
+def store(context: typer.Context, cache: Cache = None) -> None:
+    """Show what the store of finished trainings holds."""
+    from breast_ultrasound.runs.execute import find_store
+
+    context.obj = found = find_store(cache)
+    if context.invoked_subcommand is None:
+        entries = list(found.entries())
+        typer.echo(f"{found.folder}: {_sum(entries)}")
+        stale = [entry for entry in entries if not entry.usable]
+        typer.echo(f"of other code or package versions, or damaged: {_sum(stale)}")
+
+
+@store_app.command()
+@guarded
+def prune(context: typer.Context) -> None:
+    """Remove the trainings that this code and these package versions cannot use."""
+    typer.echo(f"removed {_sum(context.obj.prune())}")
+
+
+def _sum(entries: "Sequence[Entry]") -> str:
+    megabytes = sum(entry.n_bytes for entry in entries) / 1e6
+    return f"{len(entries)} trainings, {megabytes:.1f} MB"
 
 
 Correlation = Annotated[

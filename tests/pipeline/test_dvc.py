@@ -221,6 +221,7 @@ def test_a_wrong_value_fails_with_one_line(repository: Repository) -> None:
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_queued_experiments_run_their_own_code_and_share_the_store(
     repository: Repository,
 ) -> None:
@@ -231,8 +232,8 @@ def test_queued_experiments_run_their_own_code_and_share_the_store(
         ("stages/tune_lr.py", "pinned in", "pinned by a changed stage in"),
         (
             "src/breast_ultrasound/console.py",
-            "try:",
-            'typer.echo("a changed module")\n        try:',
+            "with _on_sigterm(end):",
+            'typer.echo("a changed module")\n            with _on_sigterm(end):',
         ),
     ):
         path = repository.folder / name

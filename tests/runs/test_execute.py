@@ -1,9 +1,15 @@
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from joblib.externals.loky import reusable_executor
 
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.folds import make_folds
@@ -163,3 +169,37 @@ def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
     assert find_hardware("auto").device == "cuda"
     assert find_hardware("cpu").device == "cpu"
+
+
+def test_a_killed_process_costs_no_result(
+    executor: MakeExecutor,
+    config: TrainingConfig,
+    runs: list[Run],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """As the system does when memory runs out; what starts again gives the same."""
+    expected = [result.logits for result in executor()(runs, "undisturbed")]
+    training = config.training.model_copy(update={"n_epochs": 150})
+    longer = config.model_copy(update={"training": training})
+    resources = replace(executor(2).resources, store=Store(tmp_path / "other"))
+    execute = executor(resources=resources)
+    killer = threading.Thread(target=_kill_a_worker, daemon=True)
+    killer.start()
+    results = execute([*runs, *(replace(run, config=longer) for run in runs)], "disturbed")
+    killer.join()
+    assert "a training process was killed" in capfd.readouterr().err
+    assert len(results) == 2 * len(runs)
+    for logits, result in zip(expected, results, strict=False):
+        assert np.array_equal(logits, result.logits)
+
+
+def _kill_a_worker() -> None:
+    while True:
+        pool = reusable_executor._executor
+        workers = list(pool._processes) if pool is not None else []
+        if workers:
+            time.sleep(1)
+            os.kill(workers[0], signal.SIGKILL)
+            return
+        time.sleep(0.01)

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from breast_ultrasound.runs.run import Run, RunResult, digest_of, key_of, train
 from breast_ultrasound.runs.store import Store
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
+MAX_KILLS = 3  # of training processes, until a set of runs is given up
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,16 @@ def find_resources(device: DeviceChoice, n_workers: int, cache: Path | None) -> 
         n_workers: 0 takes one a physical core, or one for a GPU.
         cache: folder of the store; None takes the user's cache folder.
     """
-    from platformdirs import user_cache_path
-
     hardware = find_hardware(device)
     automatic = 1 if hardware.device == "cuda" else joblib.cpu_count(only_physical_cores=True)
-    folder = expand(cache or user_cache_path("breast-ultrasound"))
-    return Resources(hardware, n_workers or automatic, Store(folder / "runs"))
+    return Resources(hardware, n_workers or automatic, find_store(cache))
+
+
+def find_store(cache: Path | None) -> Store:
+    """Return the store in the folder `cache`; None takes the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    return Store(expand(cache or user_cache_path("breast-ultrasound")) / "runs")
 
 
 @dataclass(frozen=True)
@@ -113,17 +119,45 @@ class Executor:
         return [result for key in keys if (result := results[key]) is not None]
 
     def _train(self, missing: Mapping[str, Run], label: str) -> dict[str, RunResult]:
-        """Train and store what is missing, in as many processes as there are workers."""
+        """Train and store what is missing, in as many processes as there are workers.
+
+        A process that the system kills, mostly for lack of memory, takes the others with it; what
+        they had not finished starts again.
+
+        Raises:
+            InputError: processes were killed `MAX_KILLS` times.
+        """
+        finished: dict[str, RunResult] = {}
+        for kills in range(1, MAX_KILLS + 1):
+            left = {key: run for key, run in missing.items() if key not in finished}
+            try:
+                for key, result in self._train_once(left, label):
+                    finished[key] = result
+                return finished
+            except BrokenProcessPool:
+                print(
+                    f"a training process was killed, for lack of memory perhaps ({kills} of "
+                    f"{MAX_KILLS}): {len(missing) - len(finished)} trainings of this round start "
+                    "again",
+                    file=sys.stderr,
+                )
+        raise InputError(
+            f"training processes were killed {MAX_KILLS} times; free memory, or set "
+            "BREAST_ULTRASOUND_WORKERS=1, and run again: finished trainings are kept"
+        )
+
+    def _train_once(self, runs: Mapping[str, Run], label: str) -> Iterator[tuple[str, RunResult]]:
+        """Train runs side by side, and yield each result when it is stored."""
         parallel = joblib.Parallel(
-            n_jobs=min(self.resources.n_workers, len(missing)),
+            n_jobs=min(self.resources.n_workers, len(runs)),
             return_as="generator_unordered",
         )
         done = parallel(
             joblib.delayed(_train_and_store)(key, run, self.images, self.malignant, self.resources)
-            for key, run in missing.items()
+            for key, run in runs.items()
         )
         with _progress() as progress:
-            return dict(progress.track(done, total=len(missing), description=label))
+            yield from progress.track(done, total=len(runs), description=label)
 
 
 def _train_and_store(

@@ -3,7 +3,13 @@
 It is a cache: deleting any of it costs time and changes nothing.
 """
 
+import hashlib
+import json
 import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +18,32 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from breast_ultrasound.files import InputError, atomic
-from breast_ultrasound.runs.run import RunResult, digest_of
+from breast_ultrasound.runs.run import RunResult, code_digest, digest_of, versions
 
 WEIGHT = "weights/"
+LEFTOVER_AGE = 3600.0  # seconds after which a half-written file is nobody's any more
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of the store.
+
+    Attributes:
+        n_bytes: its size.
+        usable: whether the training code and package versions of today can look it up; a file that
+            is damaged, half-written or of other code never is.
+    """
+
+    path: Path
+    n_bytes: int
+    usable: bool
+
+
+@cache
+def current_origin() -> str:
+    """Return the SHA-256 of the training code and package versions, which are part of every key."""
+    text = code_digest() + json.dumps(versions(), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Store:
@@ -41,7 +70,8 @@ class Store:
         }
         try:
             with atomic(self.path_of(key)) as temporary:
-                save_file(arrays, temporary, {"key": key, "digest": digest_of(arrays)})
+                stated = {"key": key, "digest": digest_of(arrays), "origin": current_origin()}
+                save_file(arrays, temporary, stated)
         except OSError as error:
             raise InputError(
                 f"{self.folder}: cannot store a training there ({error.strerror or error}); "
@@ -57,7 +87,7 @@ class Store:
             with safe_open(path, framework="numpy") as file:
                 arrays = {name: file.get_tensor(name) for name in list(file.keys())}
                 stated = file.metadata() or {}
-            if stated != {"key": key, "digest": digest_of(arrays)}:
+            if (stated.get("key"), stated.get("digest")) != (key, digest_of(arrays)):
                 raise SafetensorError("checksum does not fit")
             return RunResult(
                 arrays.pop("logits"),
@@ -69,3 +99,31 @@ class Store:
             print(f"{path}: damaged ({error}); dropped, trains again", file=sys.stderr)
             path.unlink(missing_ok=True)
             return None
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield every file of the store, but those that another process may be writing."""
+        for path in sorted(self.folder.rglob("*.safetensors")):
+            try:
+                status = path.stat()
+            except FileNotFoundError:  # another process is at work too
+                continue
+            if not path.name.startswith("."):
+                yield Entry(path, status.st_size, _origin_of(path) == current_origin())
+            elif time.time() - status.st_mtime > LEFTOVER_AGE:
+                yield Entry(path, status.st_size, usable=False)
+
+    def prune(self) -> list[Entry]:
+        """Remove what nothing can use any more, and return it."""
+        removed = [entry for entry in self.entries() if not entry.usable]
+        for entry in removed:
+            entry.path.unlink(missing_ok=True)
+        return removed
+
+
+def _origin_of(path: Path) -> str | None:
+    """Return the code and versions that a stored file says it is of; None when it cannot tell."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return (file.metadata() or {}).get("origin")
+    except (SafetensorError, OSError):
+        return None

@@ -1,0 +1,79 @@
+"""Compare configurations by repeated grouped cross-validation on dev: what lab notes quote.
+
+    python -m benchmarks.compare model.width=24 training.n_epochs=60,lr=0.001
+
+Each argument is the chosen configuration with changes; the first row is the configuration itself.
+Folds and seeds are the same for all, so that differences are paired. Run after `dvc repro`.
+"""
+
+import argparse
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.model.training import TrainingConfig, read_config
+from breast_ultrasound.params import load_params
+from breast_ultrasound.runs.execute import Executor, find_resources
+from breast_ultrasound.search.cross_validation import CrossValidation, cross_validate
+from tests.workspace import ROOT
+
+
+def main() -> None:
+    """Print a table in Markdown, a row a configuration."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("changes", nargs="*", help="name=value,… of the configuration")
+    parser.add_argument("--repeats", type=int, default=3, help="of the folds")
+    arguments = parser.parse_args()
+    params = load_params(ROOT / "params.yaml")
+    dev = ImageSet.load(ROOT / "data/processed/dev.npz")
+    chosen = read_config(ROOT / "data/chosen.json")
+    execute = Executor(dev.images, dev.malignant, find_resources("auto", 0, None))
+    print("| configuration | AUC of folds | − first row | AUC, one network | AUC, all | accuracy |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    first: NDArray[np.float64] | None = None
+    for changes in ["", *arguments.changes]:
+        config = change(chosen, changes)
+        n_splits, seed = params.folds.n_splits, params.seed
+        result = cross_validate(config, dev, n_splits, arguments.repeats, seed, execute)
+        aucs = np.array([row["auc"] for row in result.fold_scores])
+        first = aucs if first is None else first
+        print(f"| {changes or 'as chosen'} | {cells(result, aucs, first, dev)} |", flush=True)
+
+
+def change(config: TrainingConfig, changes: str) -> TrainingConfig:
+    """Return the configuration with `section.name=value` put in, checked like a file."""
+    content: dict[str, Any] = config.model_dump()
+    for entry in filter(None, changes.split(",")):
+        name, _, value = entry.partition("=")
+        *section, leaf = name.split(".")
+        place = content[section[0]] if section else content
+        place[leaf] = yaml.safe_load(value)
+    return TrainingConfig.model_validate(content)
+
+
+def cells(
+    result: CrossValidation, aucs: NDArray[np.float64], first: NDArray[np.float64], dev: ImageSet
+) -> str:
+    """Return a row: means with standard errors over folds, then scores of all images at once.
+
+    One network: the out-of-fold logits of a repeat, mean over repeats. All: their mean over the
+    repeats, an ensemble. Accuracy: mean over folds, at the threshold of the other folds.
+    """
+    error = aucs.std(ddof=1) / np.sqrt(len(aucs))
+    difference = aucs - first
+    paired = difference.std(ddof=1) / np.sqrt(len(aucs))
+    single = np.mean([roc_auc_score(dev.malignant, logits) for logits in result.logits])
+    ensemble = roc_auc_score(dev.malignant, result.logits.mean(axis=0))
+    accuracy = np.mean([row["accuracy"] for row in result.fold_scores])
+    return " | ".join((
+        f"{aucs.mean():.3f} ± {error:.3f}", f"{difference.mean():+.3f} ± {paired:.3f}",
+        f"{single:.3f}", f"{ensemble:.3f}", f"{accuracy:.3f}",
+    ))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""Faults: every stage is killed at random moments, and must end as if nothing had happened.
+
+A small configuration on the real data runs once undisturbed, stage by stage; the state before each
+stage is kept. Then each stage starts again from there and meets a fault: SIGKILL, SIGINT or SIGTERM
+to all its processes, SIGKILL to one training process, or a full disk under the store. After it the
+stage runs to its end. A fault is survived when that succeeds, no finished training was trained
+again, and outputs and dvc.lock are those of the undisturbed run, to the byte.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from breast_ultrasound.files import expand
+from tests.workspace import copy_project, dvc_stages, environment, shipped_params
+
+SMALL: dict[str, Any] = {
+    "model": {"input_size": 28, "width": 8},
+    "training": {"n_epochs": 8, "ema_decay": 0.9},
+    "folds": {"n_splits": 3},
+    "tune_lr": {"n_trials": 4, "n_folds": 2},
+    "grid_search": {"n_folds": 2, "input_size": None, "label_smoothing": None},
+    "cross_validate": {"n_repeats": 1},
+    "baseline": {"n_epochs": 2},
+    "final": {"n_seeds": 3},
+    "evaluate": {"n_bootstrap": 20},
+}
+SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "terminate": signal.SIGTERM}
+MAX_TRIES = 10  # to hit a stage before it ends
+FULL = 16 * 1024  # bytes that a full disk still has
+
+
+@dataclass(frozen=True)
+class State:
+    """A project and its store at one moment: before a stage, or after the last."""
+
+    project: Path
+    store: Path
+
+    def copy(self, place: Path) -> "State":
+        """Copy both to `place`, modification times included."""
+        shutil.rmtree(place, ignore_errors=True)
+        copied = State(place / "project", place / "store")
+        self.store.mkdir(parents=True, exist_ok=True)
+        for source, target in ((self.project, copied.project), (self.store, copied.store)):
+            shutil.copytree(source, target, symlinks=True)
+        return copied
+
+    def runs(self) -> dict[str, int]:
+        """Return when each finished training was stored, by file name."""
+        return {p.name: p.stat().st_mtime_ns for p in self.store.rglob("[!.]*.safetensors")}
+
+    def results(self) -> dict[str, bytes]:
+        """Return what the pipeline made, and dvc.lock, by path."""
+        made = [p for name in ("data", "metrics", "models", "plots")
+                for p in (self.project / name).rglob("*") if p.is_file()]  # fmt: skip
+        files = [*made, self.project / "dvc.lock"]
+        return {str(p.relative_to(self.project)): p.read_bytes() for p in files if p.exists()}
+
+
+def start(stage: str, state: State) -> subprocess.Popen[str]:
+    """Start a stage in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "--single-item", stage],
+        cwd=state.project,
+        env=environment(state.store, BREAST_ULTRASOUND_WORKERS="2"),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def finish(stage: str, state: State) -> float:
+    """Run a stage to its end, and return the seconds it took."""
+    began = time.monotonic()
+    process = start(stage, state)
+    output, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{stage} failed:\n{output}")
+    return time.monotonic() - began
+
+
+def run_undisturbed(folder: Path) -> tuple[dict[str, State], dict[str, float]]:
+    """Return the state before each stage, and after all, and how long each took."""
+    search_path = [str(expand(place)) for place in shipped_params()["data"]["search_path"]]
+    project = copy_project(folder / "whole", SMALL, {"data": {"search_path": search_path}})
+    (project / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
+    state = State(project, folder / "store")
+    states, seconds = {}, {}
+    for stage in dvc_stages():
+        states[stage] = state.copy(folder / "before" / stage)
+        seconds[stage] = finish(stage, state)
+    states["end"] = state
+    return states, seconds
+
+
+def send(process: subprocess.Popen[str], kind: signal.Signals, after: float) -> bool:
+    """Send a signal to all processes of a stage after a while; False when it has ended by then."""
+    try:
+        process.wait(timeout=after)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, kind)
+        return True
+    return False
+
+
+def kill_a_worker(process: subprocess.Popen[str], after: float) -> bool:
+    """Kill one training process, a while after it is there; False when none came."""
+    while process.poll() is None:
+        found = subprocess.run(
+            ["pgrep", "-s", str(process.pid), "-f", "popen_loky_posix"],
+            text=True, capture_output=True, check=False,
+        ).stdout.split()  # fmt: skip
+        if found:
+            time.sleep(after)
+            try:
+                os.kill(int(found[0]), signal.SIGKILL)
+            except ProcessLookupError:
+                return False
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def disturb(stage: str, fault: str, state: State, seconds: float, rng: random.Random) -> str:
+    """Run a stage and let a fault happen; return what went wrong already, or nothing."""
+    process = start(stage, state)
+    if fault == "worker":
+        hit = kill_a_worker(process, rng.uniform(0, 0.5 * seconds))
+    elif fault == "disk":
+        hit = True
+    else:
+        hit = send(process, SIGNALS[fault], rng.uniform(0.05, 0.95) * seconds)
+    output, _ = process.communicate()
+    if not hit or (process.returncode == 0 and fault == "disk"):
+        return "missed"  # it had ended, or nothing was left to store
+    said = {
+        "worker": "a training process was killed" in output and process.returncode == 0,
+        "disk": "cannot store a training there" in output and "Traceback" not in output,
+        "kill": process.returncode != 0,
+    }.get(fault, process.returncode != 0 and "Traceback" not in output)
+    return "" if said else f"exit code {process.returncode}:\n{output}"
+
+
+def inject(
+    stage: str, fault: str, before: State, after: State, place: Path, seconds: float,
+    rng: random.Random,
+) -> Counter[str]:  # fmt: skip
+    """Let one fault happen to a stage, run it to its end, and count what is not as it should be."""
+    state = before.copy(place)
+    if fault == "disk":
+        _fill(state)
+    try:
+        wrong = disturb(stage, fault, state, seconds, rng)
+        if wrong == "missed":
+            return Counter(missed=1)
+        finished = state.runs()
+        if fault == "disk":
+            _make_room(state)
+        try:
+            finish(stage, state)
+        except RuntimeError as error:
+            wrong = str(error)
+        now = state.runs()
+    finally:
+        if fault == "disk":
+            subprocess.run(["umount", state.store], check=True)
+    lost = sum(now.get(name) != written for name, written in finished.items())
+    expected, found = after.results(), state.results()
+    names = expected.keys() | found.keys()
+    differing = [name for name in sorted(names) if expected.get(name) != found.get(name)]
+    if wrong or differing or now.keys() != after.runs().keys():
+        print(f"{stage}, {fault}: {wrong or 'differs'} {differing}", file=sys.stderr)
+    survived = not wrong and not lost and not differing and now.keys() == after.runs().keys()
+    return Counter(injected=1, survived=survived, lost=lost, differing=len(differing))
+
+
+def _fill(state: State) -> None:
+    """Put the store on a disk of its own that has no room left."""
+    content = state.store.with_name("content")
+    state.store.rename(content)
+    state.store.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", state.store], check=True)
+    shutil.copytree(content, state.store, dirs_exist_ok=True)
+    used = shutil.disk_usage(state.store).used
+    size = f"remount,size={used + FULL}"
+    subprocess.run(["mount", "-o", size, state.store], check=True)
+
+
+def _make_room(state: State) -> None:
+    subprocess.run(["mount", "-o", "remount,size=64m", state.store], check=True)
+
+
+def faults_of(stage: str, n_kills: int) -> list[str]:
+    """Return the faults a stage meets: those of its own processes only where it trains."""
+    common = ["kill"] * n_kills + ["interrupt", "terminate"]
+    trains = {"tune_lr", "grid_search", "cross_validate", "train_final", "train_retrained",
+              "train_control"}  # fmt: skip
+    if stage not in trains:
+        return common
+    return [*common, "worker", *(["disk"] if os.geteuid() == 0 else [])]
+
+
+def main() -> int:
+    """Run it all, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=5, help="SIGKILLs a stage")
+    parser.add_argument("--seed", type=int, default=0, help="decides the moments")
+    arguments = parser.parse_args()
+    rng = random.Random(arguments.seed)  # noqa: S311
+    stages = list(dvc_stages())
+    if os.geteuid():
+        print("no full disks: only root may mount one", file=sys.stderr)
+    table: dict[str, Counter[str]] = {}
+    with tempfile.TemporaryDirectory(prefix="breast-ultrasound-faults-") as temporary:
+        folder = Path(temporary)
+        states, seconds = run_undisturbed(folder)
+        for stage, following in zip(stages, [*stages[1:], "end"], strict=True):
+            table[stage] = Counter()
+            for fault in faults_of(stage, arguments.kills):
+                ends = states[stage], states[following], folder / "cut", seconds[stage]
+                for _ in range(MAX_TRIES):
+                    count = inject(stage, fault, *ends, rng)
+                    if not count["missed"]:
+                        break
+                table[stage] += count
+            print(f"{stage:16} {dict(table[stage])}", file=sys.stderr, flush=True)
+    return report(table)
+
+
+def report(table: dict[str, Counter[str]]) -> int:
+    """Print the table in Markdown; return 1 when a fault was not survived."""
+    print("| stage | faults | survived | trainings lost | files that differ |")
+    print("| --- | --- | --- | --- | --- |")
+    names = ("injected", "survived", "lost", "differing")
+    for stage, count in table.items():
+        print(f"| {stage} | {' | '.join(str(count[name]) for name in names)} |")
+    return int(any(count["survived"] < count["injected"] for count in table.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

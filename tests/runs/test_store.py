@@ -1,0 +1,70 @@
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
+
+from breast_ultrasound.cli import app
+from breast_ultrasound.runs import store as store_module
+from breast_ultrasound.runs.run import RunResult
+from breast_ultrasound.runs.store import LEFTOVER_AGE, Store
+
+RESULT = RunResult(np.ones(3, dtype=np.float32), np.zeros(2), np.zeros(0))
+KEYS = [f"{i}" * 64 for i in range(4)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    filled = Store(tmp_path / "runs")
+    for key in KEYS:
+        filled.save(key, RESULT)
+    return filled
+
+
+def test_nothing_of_today_is_pruned(store: Store) -> None:
+    assert [entry.usable for entry in store.entries()] == [True] * len(KEYS)
+    assert store.prune() == []
+    assert all(store.load(key) is not None for key in KEYS)
+
+
+def test_other_code_and_damage_are_pruned(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.path_of(KEYS[0]).write_bytes(b"half")
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "current_origin", lambda: "other")
+        store.save(KEYS[1], RESULT)
+    without = store.path_of(KEYS[2])  # as earlier versions wrote it
+    save_file(load_file(without), without, {"key": KEYS[2]})
+    assert {entry.path for entry in store.prune()} == {store.path_of(key) for key in KEYS[:3]}
+    assert store.load(KEYS[3]) is not None
+
+
+def test_what_a_killed_writer_left_is_pruned_when_it_is_old(store: Store) -> None:
+    old, new = (store.folder / "ab" / f".{name}.1.safetensors" for name in ("old", "new"))
+    old.parent.mkdir()
+    for path in (old, new):
+        path.write_bytes(b"half")
+    past = time.time() - LEFTOVER_AGE - 1
+    os.utime(old, (past, past))
+    assert [entry.path for entry in store.prune()] == [old]
+    assert new.exists()
+
+
+def test_a_swapped_file_is_not_believed(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    store.path_of(KEYS[0]).replace(store.path_of(KEYS[1]))
+    assert store.load(KEYS[1]) is None
+    assert "damaged" in capsys.readouterr().err
+    assert not store.path_of(KEYS[1]).exists()
+
+
+def test_the_commands_count(store: Store) -> None:
+    store.path_of(KEYS[0]).write_bytes(b"half")
+    cache = ["store", "--cache", str(store.folder.parent)]
+    shown = CliRunner().invoke(app, cache)
+    assert shown.exit_code == 0
+    assert f"{store.folder}: 4 trainings, 0.0 MB" in shown.stdout
+    assert "of other code or package versions, or damaged: 1 trainings" in shown.stdout
+    assert "removed 1 trainings" in CliRunner().invoke(app, [*cache, "prune"]).stdout
+    assert "removed 0 trainings" in CliRunner().invoke(app, [*cache, "prune"]).stdout
