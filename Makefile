@@ -4,10 +4,10 @@ INSTALLED := .venv/.installed
 # The stages run as `python -m …`: that python must be the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test lint check experiments demo bench study clean-split test-slow test-faults
+.PHONY: help setup repro test lint check experiments demo bench study clean-split test-slow test-faults audit-packages
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
 setup: $(INSTALLED) ## Create .venv with the pinned packages; nothing to do when it is current
 
@@ -54,6 +54,11 @@ clean-split: setup ## Run the pipeline on clean splits, and keep its metrics in 
 
 test-slow: setup ## Run the tests that `make test` leaves out
 	pytest -m slow
+
+audit-packages: ## Look the pinned packages up in PyPI's list of known vulnerabilities; needs the network
+	$(PYTHON) -m venv .audit
+	.audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 test-faults: setup ## Kill every stage at random moments, fill its disk: nothing may be lost or differ
 	python -m tests.faults.inject

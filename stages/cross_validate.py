@@ -40,7 +40,7 @@ def main(
     write_arrays(out_of_fold, {"logits": grouped.logits})
     write_csv(fold_scores, *fold_rows(grouped, ungrouped))
     summary = summarise(grouped, ungrouped, images, settings.evaluate, seed)
-    write_json(metrics, summary)
+    write_json(metrics, {**summary, "trained_on": execute.trained_on})
     auc, without = summary["auc"], summary["ungrouped"]["auc"]
     typer.echo(
         f"grouped AUC {auc['mean']:.3f} ± {auc['sd']:.3f} over {len(grouped.folds)} folds; "

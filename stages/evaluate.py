@@ -28,7 +28,7 @@ def main(
     from breast_ultrasound.files import write_csv, write_json
     from breast_ultrasound.model.artifact import load_model
     from breast_ultrasound.params import load_params
-    from breast_ultrasound.runs.execute import find_hardware
+    from breast_ultrasound.runs.execute import describe, find_hardware
 
     settings = load_params(params)
     images, known = ImageSet.load(test), ImageSet.load(dev)
@@ -40,8 +40,9 @@ def main(
     }
     judged["nearest_neighbour"] = judgement.judge_memory(images, known)
     scores, effects = judgement.summarise(judged, images, settings.evaluate, settings.seed)
-    write_json(metrics, scores)
-    write_json(leakage, effects)
+    scored_on = {"scored_on": describe(hardware)}
+    write_json(metrics, {**scores, **scored_on})
+    write_json(leakage, {**effects, **scored_on})
     shown = {name: judged[name] for name in judgement.REPORTED}
     write_curves(shown, images.malignant, plots)
     write_csv(plots / "thresholds.csv", *judgement.threshold_rows(shown, images, known))

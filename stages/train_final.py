@@ -25,16 +25,22 @@ def main(
 ) -> None:
     """Write the ensemble with the temperature and threshold that out-of-fold scores suggest."""
     from breast_ultrasound.data.dataset import ImageSet
-    from breast_ultrasound.files import read_arrays, write_csv
+    from breast_ultrasound.files import write_csv
     from breast_ultrasound.model.artifact import save_model
     from breast_ultrasound.model.training import read_config
     from breast_ultrasound.params import load_params
-    from breast_ultrasound.recipes import final_card, final_runs, images_without, loss_rows
+    from breast_ultrasound.recipes import (
+        final_card,
+        final_runs,
+        images_without,
+        loss_rows,
+        read_out_of_fold,
+    )
     from breast_ultrasound.runs.execute import Executor, find_resources
 
     settings = load_params(params)
     images = ImageSet.load(dev)
-    logits = read_arrays(out_of_fold, ["logits"])["logits"].mean(axis=0)
+    logits = read_out_of_fold(out_of_fold, len(images))
     execute = Executor(images.images, images.malignant, find_resources(device, workers, cache))
     kept = images_without(without, images, settings.seed)
     runs = final_runs(read_config(config), kept, settings.final.n_seeds, settings.seed)

@@ -37,17 +37,19 @@ def main(
     tuning = settings.tune_lr
     images = ImageSet.load(dev)
     folds = make_folds(images.malignant, images.group, settings.folds.n_splits, settings.seed)
+    execute = Executor(images.images, images.malignant, find_resources(device, workers, cache))
     found = learning_rate.tune_learning_rate(
         start_config(settings, tuning.low),  # each trial puts its own rate
         tuning,
         folds[: tuning.n_folds],
         images.malignant,
         settings.seed,
-        Executor(images.images, images.malignant, find_resources(device, workers, cache)),
+        execute,
     )
     best = learning_rate.best_trial(found)
     write_csv(trials, *learning_rate.trial_rows(found))
-    write_json(metrics, {"lr": best.lr, "source": "search", "auc": best.auc})
+    summary = {"lr": best.lr, "source": "search", "auc": best.auc}
+    write_json(metrics, {**summary, "trained_on": execute.trained_on})
     typer.echo(f"learning rate {best.lr:g}: mean fold AUC {best.auc:.3f}")
     if warning := learning_rate.edge_warning(best.lr, tuning):
         typer.echo(f"warning: {warning}", err=True)

@@ -1,8 +1,15 @@
+import errno
+import hashlib
 import json
+import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as numpy_strategies
 
 from breast_ultrasound.files import (
     InputError,
@@ -26,6 +33,23 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.npz"
+    write_arrays(path, {"x": np.arange(3)})
+    before = path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_arrays(path, {"x": np.arange(4)})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def _fail_halfway(path: Path) -> None:
     with atomic(path) as temporary:
         temporary.write_text("half")
@@ -39,6 +63,63 @@ def test_equal_arrays_give_equal_bytes(tmp_path: Path, rng: np.random.Generator)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     back = read_arrays(tmp_path / "a.npz", ["x", "y"])
     assert all(np.array_equal(back[name], arrays[name]) for name in arrays)
+
+
+def test_the_bytes_of_an_npz_are_of_no_python_and_no_system(tmp_path: Path) -> None:
+    """Python 3.11.2 and 3.11.7 write other headers for the same arrays; this file is of neither."""
+    write_arrays(tmp_path / "a.npz", {"x": np.arange(5, dtype=np.uint8)})
+    digest = hashlib.sha256((tmp_path / "a.npz").read_bytes()).hexdigest()
+    assert digest == "0b556c23fdb2911f323dae2ff51d8f942b495b3c5f4924dc26c24e975a1ad2ba"
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        (member,) = archive.infolist()
+    assert (member.create_system, member.create_version, member.extract_version) == (3, 20, 20)
+    assert member.compress_type == zipfile.ZIP_STORED
+    assert member.date_time == (1980, 1, 1, 0, 0, 0)
+
+
+IN_ONE_FOLDER = settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+SHAPES = numpy_strategies.array_shapes(min_dims=0, min_side=0)
+
+
+@given(array=numpy_strategies.arrays(numpy_strategies.scalar_dtypes(), SHAPES))
+@IN_ONE_FOLDER
+def test_any_plain_array_comes_back(tmp_path: Path, array: np.ndarray) -> None:
+    path = tmp_path / "a.npz"
+    write_arrays(path, {"x": array})
+    back = read_arrays(path, ["x"])["x"]
+    assert (back.dtype, back.shape, back.tobytes()) == (array.dtype, array.shape, array.tobytes())
+    with np.load(path) as arrays:
+        assert arrays["x"].tobytes() == array.tobytes()
+
+
+@given(content=st.binary(max_size=200))
+@IN_ONE_FOLDER
+def test_any_bytes_are_refused_in_a_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(content)
+    with pytest.raises(InputError):
+        read_arrays(path, ["x"])
+    with pytest.raises(InputError):
+        read_number(path, "lr")
+
+
+@given(flips=st.lists(st.integers(0, 8 * 1500), min_size=1, max_size=4, unique=True))
+@settings(IN_ONE_FOLDER, max_examples=300)
+def test_flipped_bits_in_an_npz_change_no_array(tmp_path: Path, flips: list[int]) -> None:
+    path, array = tmp_path / "a.npz", np.arange(100)
+    write_arrays(path, {"x": array})
+    content = bytearray(path.read_bytes())
+    for flip in flips:
+        content[flip // 8 % len(content)] ^= 1 << flip % 8
+    path.write_bytes(content)
+    try:
+        assert np.array_equal(read_arrays(path, ["x"])["x"], array)
+    except InputError as error:
+        assert str(path) in str(error)
 
 
 def test_floats_are_written_with_six_digits(tmp_path: Path) -> None:
@@ -102,7 +183,7 @@ def test_a_wrong_json_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_json(path)
     path.write_text('{"lr": "fast"}')
-    with pytest.raises(InputError, match="expected a number 'lr', got 'fast'"):
+    with pytest.raises(InputError, match="expected a number 'lr' over 0, got 'fast'"):
         read_number(path, "lr")
     path.write_text(text)
     with pytest.raises(InputError, match="expected"):

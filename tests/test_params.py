@@ -3,6 +3,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from breast_ultrasound.files import InputError
 from breast_ultrasound.params import load_params
@@ -129,3 +131,43 @@ def test_parameters_cannot_be_changed() -> None:
     params = load_params(ROOT / "params.yaml")
     with pytest.raises(ValueError, match="frozen"):
         params.seed = 1
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def _valid_or_one_line(path: Path) -> None:
+    try:
+        load_params(path)
+    except InputError as error:
+        assert str(error).startswith(f"{path}: ")
+        assert len(str(error)) < 1000
+
+
+@given(leaf=st.sampled_from(_leaves(SHIPPED)), value=VALUES)
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_value_is_taken_or_refused(tmp_path: Path, leaf: tuple[str, ...], value: Any) -> None:
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    section = content
+    for key in leaf[:-1]:
+        section = section[key]
+    section[leaf[-1]] = value
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    _valid_or_one_line(tmp_path / "params.yaml")
+
+
+@given(content=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_file_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(InputError):
+        load_params(tmp_path / "params.yaml")

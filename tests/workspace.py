@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+REAL = ROOT.parent / "shared" / "data" / "breastmnist.npz"  # tests of the real file need it
 PROJECT = ("stages", "src", "dvc.yaml", "params.yaml", ".dvc/config", ".dvcignore", ".gitignore")
 
 # Enough to go through every line of the pipeline, too little to learn anything.

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from breast_ultrasound.console import Cache, guarded
+from breast_ultrasound.console import Cache, Group, guarded
 from breast_ultrasound.files import InputError
 
 if TYPE_CHECKING:
     from breast_ultrasound.runs.store import Entry
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(
+    cls=Group, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True
+)
 
 
 @app.callback()
@@ -136,7 +138,7 @@ def resplit(
     found = read_audit_set(images, [])
     twins = find_twins(found.images, correlation)
     split = deal_out(found, twins, seed, without_conflicts)
-    write_arrays(output, deal_arrays(images, found, split), compress=False)
+    write_arrays(output, deal_arrays(images, found, split))
     if csv is not None:
         write_csv(csv, *image_rows(found, twins, split))
     for line in [*split_lines(found, split), *conflict_lines(found, twins, split)]:

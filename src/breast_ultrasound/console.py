@@ -2,13 +2,15 @@
 
 import functools
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from breast_ultrasound.files import InputError
 
@@ -34,10 +36,37 @@ Cache = Annotated[
 ]
 
 
+class OneLineErrors:
+    """Mixed into a Typer command or group: wrong options end in one line, like other bad input."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
+        """Run; in standalone mode exit the process."""
+        run: Callable[..., Any] = super().main  # type: ignore[misc]
+        if not standalone_mode:
+            return run(*args, standalone_mode=False, **options)
+        try:
+            exit_code = run(*args, standalone_mode=False, **options)
+        except typer.TyperException as error:
+            text = error.format_message()
+            if text and "\n" not in text:  # else it is the help, asked for by giving nothing
+                text = f"error: {text.rstrip('.')}; see --help"
+            typer.echo(text, err=True)
+            exit_code = error.exit_code
+        sys.exit(exit_code)
+
+
+class Command(OneLineErrors, TyperCommand):
+    """A stage."""
+
+
+class Group(OneLineErrors, TyperGroup):
+    """A command of several."""
+
+
 def command(function: Callable[..., None]) -> typer.Typer:
     """Make an app of one command."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(guarded(function))
+    app.command(cls=Command)(guarded(function))
     return app
 
 
@@ -45,46 +74,63 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
     """Make a command answer people.
 
     Bad input, and files that cannot be read or written, end in one line on stderr and exit code 2;
-    an interruption, or a polite request to end, in a line and exit code 130 or 143. Anything else
-    is a bug and shows its traceback.
+    an interruption, or a polite request to end, in a line and exit code 130 or 143, even where a
+    library swallows it. Anything else is a bug and shows its traceback.
     """
 
     @functools.wraps(function)
     def call(*args: object, **options: object) -> None:
-        exit_code = 128 + signal.SIGINT
-
-        def end(*_: object) -> None:
-            nonlocal exit_code
-            exit_code = 128 + signal.SIGTERM
-            raise KeyboardInterrupt
-
-        try:
-            with _on_sigterm(end):
+        with _noted_signals() as received:
+            try:
                 function(*args, **options)
-        except (InputError, OSError) as error:
-            typer.echo(f"error: {_one_line(error)}", err=True)
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
+            except KeyboardInterrupt:
+                received.append(signal.SIGINT)
+            except Exception as error:
+                if not received:
+                    _explain(error)
+        if received:
             typer.echo("interrupted: finished trainings are kept, run again to go on", err=True)
-            raise typer.Exit(exit_code) from None
+            raise typer.Exit(128 + received[0])
 
     return call
 
 
 @contextmanager
-def _on_sigterm(handler: Callable[..., None]) -> Iterator[None]:
-    """Handle SIGTERM, which would leave training processes behind; only main threads can."""
+def _noted_signals() -> Iterator[list[int]]:
+    """Note SIGINT and SIGTERM, and raise KeyboardInterrupt for both.
+
+    Some libraries swallow it as they are imported, and left to itself SIGTERM would leave training
+    processes behind. Only the main thread can handle signals.
+    """
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield received
         return
-    before = signal.signal(signal.SIGTERM, handler)
+
+    def note(number: int, _: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before = {kind: signal.signal(kind, note) for kind in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield received
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
-def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}; check that the place exists and is writable"
-    return " ".join(str(error).split())
+def _explain(error: Exception) -> NoReturn:
+    """Say in a line what is wrong with the input; raises what is a bug."""
+    match error:
+        case InputError():
+            text = str(error)
+        case OSError(filename=str() | bytes() | Path() as name):
+            text = f"{name!s}: {error.strerror}; check that the place exists and is writable"
+        case OSError():
+            text = str(error)
+        case _:
+            raise error
+    # A file's name may hold line breaks, and bytes that are no text.
+    line = " ".join(text.split()).encode(errors="backslashreplace").decode()
+    typer.echo(f"error: {line}", err=True)
+    raise typer.Exit(2) from None

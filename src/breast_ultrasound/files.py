@@ -2,17 +2,27 @@
 
 import csv
 import json
+import lzma
+import math
 import os
+import reprlib
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+UNIX = 3  # the system that a zip file names, whatever the system
+NPY_HEADER = 1024  # bytes, at most
+SMALL = 64 * 2**20  # bytes; below, no array is a bomb
+MAX_RATIO = 100  # bytes to a packed byte; images have less than 10
+BAD_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 
 
 class InputError(ValueError):
@@ -72,6 +82,8 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run `dvc repro` to make it") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply; run `dvc repro` again") from None
     except ValueError as error:
         raise InputError(f"{path}: expected JSON ({error}); run `dvc repro` again") from None
     if not isinstance(content, dict):
@@ -80,62 +92,114 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_number(path: Path, name: str) -> float:
-    """Read one number of a JSON object; raises InputError where there is none."""
+    """Read one number of a JSON object; raises InputError where there is none over 0."""
     value = read_json(path).get(name)
-    if not isinstance(value, (int, float)):
+    if not isinstance(value, (int, float)) or not 0 < value < math.inf:
         raise InputError(
-            f"{path}: expected a number {name!r}, got {value!r}; run `dvc repro` again"
+            f"{path}: expected a number {name!r} over 0, got {reprlib.repr(value)}; "
+            "run `dvc repro` again"
         )
     return float(value)
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write `rows` under a header of `columns`, floats rounded."""
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic(path) as temporary,
+        temporary.open(
+            "w",
+            newline="",
+            encoding="utf-8",
+            errors="surrogateescape",  # names of files may be any bytes
+        ) as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([rounded(list(row)) for row in rows])
 
 
-def write_arrays(path: Path, arrays: Mapping[str, "NDArray[Any]"], compress: bool = True) -> None:
-    """Write `arrays` as an npz; equal arrays give equal bytes.
+def write_arrays(path: Path, arrays: Mapping[str, "NDArray[Any]"]) -> None:
+    """Write `arrays` as an npz, uncompressed; equal arrays give equal bytes.
 
-    Args:
-        compress: the bytes then depend on the version of zlib too.
+    The bytes of `numpy.savez` depend on Python's patch version and on the system, and compressed
+    ones on zlib too: each writes its own into the headers.
     """
     import numpy as np
 
-    with atomic(path) as temporary:
-        (np.savez_compressed if compress else np.savez)(temporary, allow_pickle=False, **arrays)
+    with atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy")  # dated 1980
+            member.create_system, member.external_attr = UNIX, 0o600 << 16
+            member.file_size = array.nbytes + NPY_HEADER  # decides on ZIP64, from 2 GiB on
+            with archive.open(member, "w") as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, "NDArray[np.generic]"]:
     """Read the arrays `names` of an npz file; pickled objects are refused, not loaded.
 
     Raises:
-        InputError: the file is missing, is not an npz, or lacks one of the arrays.
+        InputError: the file is missing, is not an npz, lacks one of the arrays, or unpacks to far
+            more than it holds.
     """
-    import numpy as np
-
     try:
-        with zipfile.ZipFile(path) as file:
-            present = {name.removesuffix(".npy") for name in file.namelist()}
-        missing = [name for name in names if name not in present]
-        if missing:
-            have = ", ".join(sorted(present)) or "nothing"
-            raise InputError(f"{path}: expected an array {missing[0]!r}, got {have}")
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in names}
-        for name, array in arrays.items():
-            if not isinstance(array, np.ndarray):  # numpy gives other members as bytes
-                raise InputError(f"{path}: {name}: expected an array, got another kind of file")
-        return arrays
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            missing = [name for name in names if name not in members]
+            if missing:
+                have = ", ".join(sorted(members)) or "nothing"
+                raise InputError(f"{path}: expected an array {missing[0]!r}, got {have}")
+            return {name: _read_array(archive, members[name], f"{path}: {name}") for name in names}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run `dvc repro` to make it") from None
     except IsADirectoryError:
         raise InputError(f"{path}: expected an npz file, got a folder") from None
     except InputError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        reason = "pickled objects are refused" if "pickle" in str(error) else error
+    except (*BAD_ZIP, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        reasons = {"pickle": "pickled objects are refused", "encrypted": "it is encrypted"}
+        reason = next((said for word, said in reasons.items() if word in str(error)), error)
         raise InputError(f"{path}: expected an npz file of plain arrays ({reason})") from None
+
+
+def _read_array(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str
+) -> "NDArray[np.generic]":
+    """Read one array, but for one that would unpack to far more than its file holds.
+
+    Raises:
+        InputError: too large for its compressed size, or for its own header.
+        ValueError: not an array.
+    """
+    import numpy as np
+
+    size = member.file_size
+    if size > SMALL and size > MAX_RATIO * member.compress_size:
+        raise InputError(
+            f"{name}: expected an array, got {size} bytes packed into {member.compress_size}: "
+            "a zip bomb is not unpacked"
+        )
+    with archive.open(member) as file:
+        stated = _stated_size(file)
+    if stated is not None and stated != size:
+        raise InputError(f"{name}: expected {stated} bytes, as its header says, got {size}")
+    with archive.open(member) as file:
+        array: NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
+        return array
+
+
+def _stated_size(file: IO[bytes]) -> int | None:
+    """Return how many bytes an npy file has by its header; None for pickled objects."""
+    import numpy as np
+
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    version = np.lib.format.read_magic(file)
+    if version not in read_header:
+        raise ValueError(f"version {version} of npy is not read")
+    shape, _, dtype = read_header[version](file)
+    return None if dtype.hasobject else file.tell() + math.prod(shape) * dtype.itemsize

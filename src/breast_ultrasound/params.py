@@ -3,6 +3,7 @@
 Every field is required: defaults live in params.yaml alone, each with a comment on its source.
 """
 
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -182,14 +183,23 @@ class Params(Section):
         return self
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's safe loader, refusing a key that stands twice: PyYAML keeps the last in silence."""
+class _PlainLoader(yaml.SafeLoader):
+    """YAML's safe loader, refusing aliases and a key that stands twice.
+
+    A few aliases of aliases unfold to more than a machine holds, and of two equal keys PyYAML keeps
+    the last in silence.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise InputError("expected plain values, got an alias (*); write the value out")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise InputError(f"expected each key once, got {key!r} twice")
+                raise InputError(f"expected each key once, got {reprlib.repr(key)} twice")
         return super().construct_mapping(node, deep)
 
 
@@ -201,17 +211,21 @@ def load_params(path: Path) -> Params:
             type or out of range; the message names the key, the value and what is allowed.
     """
     try:
-        content = _UniqueKeyLoader(path.read_text(encoding="utf-8")).get_single_data()
+        content = _PlainLoader(path.read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run from the project's root") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected YAML ({' '.join(str(error).split())})") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: expected a YAML file, got a folder") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except ValueError as error:  # a date that is none, a number of thousands of digits
+    except RecursionError:
+        raise InputError(f"{path}: expected plain values, nested too deeply") from None
+    except (ValueError, TypeError) as error:  # a date that is none, a number of thousands of digits
         raise InputError(f"{path}: expected plain values ({error})") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a mapping of parameters, got {content!r}")
+        raise InputError(f"{path}: expected a mapping of parameters, got {reprlib.repr(content)}")
     try:
         return Params.model_validate(content)
     except ValidationError as error:
@@ -233,6 +247,6 @@ def _first_problem(error: ValidationError) -> str:
             text = f"{where}: {message}" if where else message
         case _:
             expected = first["msg"].replace("Input should be ", "").replace("List should", "to")
-            text = f"{where}: expected {expected}, got {first['input']!r}"
+            text = f"{where}: expected {expected}, got {reprlib.repr(first['input'])}"
     more = len(problems) - 1
     return text + (f" (and {more} more)" if more else "")

@@ -1,6 +1,7 @@
 """The two models: how they are trained, and what their cards say."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -10,12 +11,12 @@ from breast_ultrasound.data.dataset import SPLITS, ImageSet
 from breast_ultrasound.data.folds import derive_seed
 from breast_ultrasound.evaluation.calibration import PLAIN, choose_decision
 from breast_ultrasound.evaluation.metrics import scores
-from breast_ultrasound.files import InputError
+from breast_ultrasound.files import InputError, read_arrays
 from breast_ultrasound.model.artifact import ModelCard
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import AugmentParams, BaselineParams, ModelParams, TrainingParams
 from breast_ultrasound.runs.execute import Executor
-from breast_ultrasound.runs.run import Run, RunResult, device_kind, versions
+from breast_ultrasound.runs.run import Run, RunResult, versions
 
 # Apart from the folds' seeds, which have the path (repeat, fold).
 BASELINE_PATH, FINAL_PATH, CONTROL_PATH = (1_000_000,), (1_000_001,), (1_000_002,)
@@ -142,6 +143,24 @@ def final_card(
     )
 
 
+def read_out_of_fold(path: Path, n_images: int) -> NDArray[np.float32]:
+    """Return the mean out-of-fold logit of each image over the repeats, (N,).
+
+    Raises:
+        InputError: no such file, or it is of another set of images.
+    """
+    logits: NDArray[Any] = read_arrays(path, ["logits"])["logits"]
+    if logits.dtype != np.float32 or logits.ndim != 2 or logits.shape[1:] != (n_images,):
+        raise InputError(
+            f"{path}: logits: expected float32 of shape (repeats, {n_images}), "
+            f"got {logits.dtype} of shape {logits.shape}; run `dvc repro` again"
+        )
+    if not (len(logits) and np.isfinite(logits).all()):
+        raise InputError(f"{path}: logits: expected finite numbers; run `dvc repro` again")
+    mean: NDArray[np.float32] = logits.mean(axis=0)
+    return mean
+
+
 def loss_rows(results: Sequence[RunResult]) -> tuple[list[str], list[list[Any]]]:
     """Return a table of the training loss of each epoch, a column a member: names, then rows."""
     losses = np.stack([result.train_loss for result in results], axis=1)  # (E, M)
@@ -152,9 +171,8 @@ def loss_rows(results: Sequence[RunResult]) -> tuple[list[str], list[list[Any]]]
 
 
 def _origin(executor: Executor) -> dict[str, Any]:
-    hardware = executor.resources.hardware
     return {
         "data": executor.data_digest,
         "versions": versions(),
-        "trained_on": f"{device_kind(hardware)}, {hardware.precision}",
+        "trained_on": executor.trained_on,
     }

@@ -7,7 +7,6 @@ from scipy.ndimage import gaussian_filter
 from breast_ultrasound.data import twins as twins_module
 from breast_ultrasound.data.dataset import SPLITS, ImageSet, read_official
 from breast_ultrasound.data.phantom import make_phantoms
-from breast_ultrasound.data.source import FILE_NAME
 from breast_ultrasound.data.twins import (
     SINGLE_PRECISION,
     _sketch,
@@ -18,9 +17,7 @@ from breast_ultrasound.data.twins import (
     standardise,
 )
 from breast_ultrasound.files import write_arrays
-from tests.workspace import ROOT
-
-REAL = ROOT.parent / "shared" / "data" / FILE_NAME
+from tests.workspace import REAL
 
 
 def correlate(one: np.ndarray, other: np.ndarray) -> float:

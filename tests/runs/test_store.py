@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
@@ -57,6 +59,33 @@ def test_a_swapped_file_is_not_believed(store: Store, capsys: pytest.CaptureFixt
     assert store.load(KEYS[1]) is None
     assert "damaged" in capsys.readouterr().err
     assert not store.path_of(KEYS[1]).exists()
+
+
+@given(
+    flips=st.lists(st.integers(0, 10_000), min_size=1, max_size=3, unique=True),
+    length=st.none() | st.integers(0, 500),
+)
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_damage_is_noticed_or_harmless(
+    tmp_path: Path, flips: list[int], length: int | None
+) -> None:
+    store = Store(tmp_path / "damaged")
+    store.save(KEYS[0], RESULT)
+    path = store.path_of(KEYS[0])
+    content = bytearray(path.read_bytes())
+    for flip in flips:
+        content[flip // 8 % len(content)] ^= 1 << flip % 8
+    path.write_bytes(content[:length])
+    list(store.entries())
+    found = store.load(KEYS[0])
+    if found is None:
+        assert not path.exists()
+    else:  # in the words about where it came from, say
+        for name in ("logits", "train_loss", "val_auc"):
+            assert np.array_equal(getattr(found, name), getattr(RESULT, name))
+        assert not found.weights
 
 
 def test_the_commands_count(store: Store) -> None:

@@ -1,132 +1,23 @@
 """The stages, called as dvc.yaml calls them, in a folder of their own."""
 
-import importlib
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
+import yaml
 from typer.testing import CliRunner
 
-import breast_ultrasound.model.pretrained
-import breast_ultrasound.params
 from breast_ultrasound import cli
 from breast_ultrasound.data.phantom import make_phantoms
 from breast_ultrasound.files import read_arrays, write_arrays
-from breast_ultrasound.params import Params, Section
-from tests.workspace import ROOT, TINY, dvc_stages, stage_command, write_params
-
-STAGES = dvc_stages()
-
-
-def call(stage: str, *more: str) -> Result:
-    module, arguments = stage_command(stage)
-    return CliRunner().invoke(importlib.import_module(module).app, [*arguments, *more])
-
-
-def outputs(stage: str) -> list[str]:
-    entries = [*STAGES[stage].get("outs", []), *STAGES[stage].get("metrics", [])]
-    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
-
-
-class Reads:
-    """Which leaves of params.yaml a stage reads, by attribute or by dumping a section."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.seen: dict[str, set[str]] = {name: set() for name in STAGES}
-        self.stage = ""
-        self.prefixes: dict[int, str] = {}
-        self.kept: list[Section] = []  # an id is of one object as long as that lives
-        real_load, real_get = breast_ultrasound.params.load_params, Section.__getattribute__
-        real_dump, real_copy = Section.model_dump, Section.model_copy
-
-        def load(path: Path) -> Params:
-            params = real_load(path)
-            self._register(params, "")
-            for name, value in vars(params).items():
-                if isinstance(value, Section):
-                    self._register(value, f"{name}.")
-            return params
-
-        def get(section: Section, name: str) -> Any:
-            value = real_get(section, name)
-            if not name.startswith("_") and name in type(section).__pydantic_fields__:
-                self._note(section, name, value)
-            return value
-
-        def dump(section: Section, **options: Any) -> dict[str, Any]:
-            self._note_all(section, options.get("exclude", set()))
-            return real_dump(section, **options)
-
-        def copy(section: Section, **options: Any) -> Section:
-            twin = real_copy(section, **options)
-            if id(section) in self.prefixes:
-                self._register(twin, self.prefixes[id(section)])
-            return twin
-
-        patch.setattr(breast_ultrasound.params, "load_params", load)
-        patch.setattr(Section, "__getattribute__", get)
-        patch.setattr(Section, "model_dump", dump)
-        patch.setattr(Section, "model_copy", copy)
-
-    def _register(self, section: Section, prefix: str) -> None:
-        self.kept.append(section)
-        self.prefixes[id(section)] = prefix
-
-    def _note(self, section: Section, name: str, value: Any) -> None:
-        prefix = self.prefixes.get(id(section))
-        if prefix is not None and not isinstance(value, Section):
-            self.seen[self.stage].add(prefix + name)
-
-    def _note_all(self, section: Section, excluded: set[str]) -> None:
-        for name, value in vars(section).items():
-            if isinstance(value, Section):
-                self._note_all(value, set())
-            elif name not in excluded:
-                self._note(section, name, value)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Reads]]:
-    """A folder in which every stage has run, and what each has read."""
-    folder = tmp_path_factory.mktemp("stages")
-    with pytest.MonkeyPatch.context() as patch:
-        reads = Reads(patch)
-        patch.chdir(folder)
-        patch.setenv("BREAST_ULTRASOUND_WORKERS", "1")
-        patch.setenv("BREAST_ULTRASOUND_CACHE", str(folder / "cache"))
-        write_params(folder / "params.yaml", TINY)
-        for stage in STAGES:
-            reads.stage = stage
-            result = call(stage)
-            assert result.exit_code == 0, result.output
-        _visit_other_branches(folder, reads, patch)
-        reads.stage = "evaluate"
-        yield folder, reads
-
-
-def _visit_other_branches(folder: Path, reads: Reads, patch: pytest.MonkeyPatch) -> None:
-    """Run what other parameters lead to, beside the outputs of the first pass."""
-    patch.setattr(
-        breast_ultrasound.model.pretrained, "_find", lambda path: pytest.fail("not from here")
-    )
-    patch.setattr(breast_ultrasound.model.pretrained, "imagenet_weights", lambda path: {})
-    other = {
-        "data": {"name": "breastmnist", "search_path": []},
-        "baseline": {"weights": "imagenet"},
-    }
-    write_params(folder / "other.yaml", TINY, other)
-    patch.setattr("torchvision.datasets.utils.download_url", _refuse)
-    for stage, exit_code in (("download", 2), ("train_baseline", 0)):
-        reads.stage = stage
-        assert call(stage, "--params", "other.yaml").exit_code == exit_code
-
-
-def _refuse(*_: object, **__: object) -> None:
-    raise OSError("no network")
+from breast_ultrasound.runs import execute
+from tests.stages.reads import STAGES, Reads, call, outputs
+from tests.workspace import ROOT, TINY, write_params
 
 
 def test_every_stage_writes_what_dvc_yaml_says_and_nothing_else(
@@ -140,6 +31,12 @@ def test_every_stage_writes_what_dvc_yaml_says_and_nothing_else(
         relative = path.relative_to(folder)
         if path.is_file() and relative.parts[0] in ("data", "metrics", "plots", "models"):
             assert named & {str(relative), *map(str, relative.parents)}, relative
+
+
+def test_every_plot_of_dvc_yaml_is_there(finished: tuple[Path, Reads]) -> None:
+    for entry in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]:
+        for name in [entry] if isinstance(entry, str) else next(iter(entry.values()))["y"]:
+            assert (finished[0] / name).stat().st_size > 0, name
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -171,8 +68,51 @@ def test_metric_names_are_stable(finished: tuple[Path, Reads]) -> None:
     assert metrics["leakage"]["final_minus_retrained"]["test"].keys() == {
         f"{score}{suffix}" for score in ("auc", "accuracy") for suffix in ("", "_low", "_high")
     }
-    assert metrics["tune_lr"].keys() == {"lr", "source", "auc"}
+    assert metrics["tune_lr"].keys() == {"lr", "source", "auc", "trained_on"}
     assert metrics["tune_lr"]["source"] == "search"
+
+
+def test_metrics_name_the_machine_where_it_decides(finished: tuple[Path, Reads]) -> None:
+    """The same bytes are promised for one kind of machine: where networks compute."""
+    for name, stage in STAGES.items():
+        computes = "src/breast_ultrasound/model/training.py" in stage["deps"]
+        for file in (file for file in outputs(name) if file.startswith("metrics/")):
+            content = json.loads((finished[0] / file).read_text())
+            said = content.get("trained_on") or content.get("scored_on")
+            assert bool(said) == computes, file
+            assert not computes or re.fullmatch(r"(cpu|cuda) .+, (fp32|bf16)", said)
+
+
+def test_another_machine_changes_numbers_and_what_it_says_of_itself(
+    finished: tuple[Path, Reads], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU, or a CPU without bf16, as far as a precision stands for them."""
+    real = execute.find_hardware("cpu")
+    other = replace(real, precision="fp32" if real.precision == "bf16" else "bf16")
+    monkeypatch.setattr(execute, "find_hardware", lambda device: other)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BREAST_ULTRASOUND_CACHE", str(finished[0] / "cache"))
+    write_params(tmp_path / "params.yaml", TINY)
+    (tmp_path / "data").symlink_to(finished[0] / "data")
+    result = call("cross_validate", "--out-of-fold", "out_of_fold.npz")
+    assert result.exit_code == 0, result.output
+    here, there = (
+        json.loads((place / "metrics" / "cross_validate.json").read_text())
+        for place in (finished[0], tmp_path)
+    )
+    assert (here.pop("trained_on"), there.pop("trained_on")) == (
+        execute.describe(real),
+        execute.describe(other),
+    )
+    assert here != there
+    assert _shape(here) == _shape(there)
+
+
+def _shape(content: Any) -> Any:
+    """Return nested dicts with the type of each value in its place."""
+    if isinstance(content, dict):
+        return {key: _shape(value) for key, value in content.items()}
+    return type(content)
 
 
 def test_the_final_model_decides_by_out_of_fold_scores(finished: tuple[Path, Reads]) -> None:
@@ -293,7 +233,10 @@ def test_a_folder_that_cannot_be_written_is_named(
     assert "writable" in result.stderr
 
 
-def test_a_model_of_another_kind_is_refused(finished: tuple[Path, Reads], tmp_path: Path) -> None:
+def test_a_model_of_another_kind_is_refused(
+    finished: tuple[Path, Reads], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished[0])
     card = json.loads((finished[0] / "models" / "final" / "model.json").read_text())
     (tmp_path / "model.json").write_text(json.dumps({**card, "seeds": "many"}))
     result = call("evaluate", "--final", str(tmp_path))

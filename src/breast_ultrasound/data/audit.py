@@ -132,11 +132,18 @@ def _read_folder(path: Path, splits: Sequence[str]) -> list[AuditSet]:
         if not folder.is_dir():
             have = ", ".join(sorted(entry.name for entry in path.iterdir())) or "nothing"
             raise InputError(f"{folder}: no such folder; {path} has {have}")
-        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+        there = sorted(file for file in folder.rglob("*") if file.is_file())
+        files = [file for file in there if file.suffix.lower() in SUFFIXES]
+        if there and not files:
+            found = ", ".join(sorted({file.suffix or file.name for file in there})[:MAX_LABELS])
+            raise InputError(
+                f"{folder}: expected pictures ({', '.join(sorted(SUFFIXES))}), got {found}; "
+                "save them as PNG"
+            )
         if files:
             parts.append(
                 AuditSet(
-                    np.stack([_read_image(file) for file in files]),
+                    np.stack([_read_image(file, path) for file in files]),
                     np.full(len(files), split),
                     # split/label/image, as torchvision's ImageFolder has it
                     np.array([_label_of(file, folder) for file in files], dtype=str),
@@ -151,24 +158,37 @@ def _label_of(file: Path, folder: Path) -> str:
     return parts[0] if len(parts) > 1 else NO_LABEL
 
 
-def _read_image(file: Path) -> NDArray[np.uint8]:
+def _read_image(file: Path, root: Path) -> NDArray[np.uint8]:
     from PIL import Image, UnidentifiedImageError
 
+    if not file.resolve().is_relative_to(root.resolve()):
+        raise InputError(f"{file}: expected a file in {root}, got a link out of it; copy it there")
     bombs = Image.DecompressionBombWarning, Image.DecompressionBombError
     try:
         with warnings.catch_warnings(action="error", category=bombs[0]), Image.open(file) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise InputError(
-                    f"{file}: expected at most {MAX_PIXELS} pixels, "
-                    f"got {image.width}×{image.height}; remove it or scale it down"
-                )
+            _check_picture(file, image)
             return _grey(image)
     except InputError:
         raise
-    except (UnidentifiedImageError, ValueError, SyntaxError, *bombs) as error:
-        raise InputError(f"{file}: expected an image ({error}); remove or repair it") from None
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{file}: expected an image, got another kind of file; remove it or save it as PNG"
+        ) from None
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error}); remove or repair it") from None
+    except Exception as error:  # of broken files, decoders raise nearly anything
+        raise InputError(f"{file}: expected an image ({error}); remove or repair it") from None
+
+
+def _check_picture(file: Path, image: Any) -> None:
+    """Refuse what is no single picture of a size to decode; nothing is decoded yet."""
+    if image.width * image.height > MAX_PIXELS:
+        raise InputError(
+            f"{file}: expected at most {MAX_PIXELS} pixels, "
+            f"got {image.width}×{image.height}; remove it or scale it down"
+        )
+    if getattr(image, "n_frames", 1) > 1:
+        raise InputError(f"{file}: expected one picture, got {image.n_frames}; save one of them")
 
 
 def summarise(images: AuditSet, twins: Twins, correlation: float) -> dict[str, Any]:

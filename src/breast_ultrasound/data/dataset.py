@@ -12,6 +12,14 @@ from breast_ultrasound.files import InputError, read_arrays, write_arrays
 SPLITS = ("train", "val", "test")
 SIDE = 28  # pixels
 FILE_LABEL_MALIGNANT = 0  # medmnist.INFO["breastmnist"]["label"]
+# Of an ImageSet's arrays, in a machine's own byte order: a file's hash is of one order.
+DTYPES = {
+    "images": "uint8",
+    "malignant": "bool",
+    "split": "int64",
+    "group": "int64",
+    "leaked": "bool",
+}
 ARRAYS = tuple(f"{split}_{kind}" for split in SPLITS for kind in ("images", "labels"))
 
 
@@ -46,8 +54,22 @@ class ImageSet:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a set that `save` wrote."""
-        arrays: dict[str, Any] = read_arrays(path, list(cls.__dataclass_fields__))
+        """Read a set that `save` wrote.
+
+        Raises:
+            InputError: no such file, or an array of another dtype or shape.
+        """
+        arrays: dict[str, Any] = read_arrays(path, list(DTYPES))
+        shapes = dict.fromkeys(DTYPES, arrays["images"].shape[:1])
+        shapes["images"] = (*shapes["images"], SIDE, SIDE)
+        if not arrays["images"].size:
+            raise InputError(f"{path}: images: expected at least one, got none")
+        for name, array in arrays.items():
+            if (array.dtype, array.shape) != (DTYPES[name], shapes[name]):
+                raise InputError(
+                    f"{path}: {name}: expected {DTYPES[name]} of shape {shapes[name]}, "
+                    f"got {array.dtype} of shape {array.shape}; run `dvc repro` again"
+                )
         return cls(**arrays)
 
 

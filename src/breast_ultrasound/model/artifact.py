@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from breast_ultrasound.files import InputError, atomic, read_json
 from breast_ultrasound.model.resnet import ResNet18
@@ -67,7 +67,7 @@ def save_model(
     """Write the members' weights, then the card."""
     for i, weights in enumerate(members):
         with atomic(folder / f"member_{i}.safetensors") as temporary:
-            save_file(dict(weights), temporary)
+            temporary.write_bytes(save(dict(weights)))
     # Full precision, unlike metrics: the threshold must decide as it was chosen.
     with atomic(folder / CARD) as temporary:
         temporary.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")

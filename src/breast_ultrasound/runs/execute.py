@@ -1,9 +1,11 @@
 """Carrying out runs: those in the store are read, the others trained side by side and stored."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from breast_ultrasound.files import InputError, expand
 from breast_ultrasound.model.training import Hardware
-from breast_ultrasound.runs.run import Run, RunResult, digest_of, key_of, train
+from breast_ultrasound.runs.run import Run, RunResult, device_kind, digest_of, key_of, train
 from breast_ultrasound.runs.store import Store
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
@@ -60,6 +62,11 @@ def find_hardware(device: DeviceChoice) -> Hardware:
     return Hardware("cpu", "bf16" if native else "fp32")
 
 
+def describe(hardware: Hardware) -> str:
+    """Return what results were made on, as far as they depend on it: metrics and cards say it."""
+    return f"{device_kind(hardware)}, {hardware.precision}"
+
+
 def find_resources(device: DeviceChoice, n_workers: int, cache: Path | None) -> Resources:
     """Look at this machine.
 
@@ -95,6 +102,11 @@ class Executor:
     resources: Resources
 
     @property
+    def trained_on(self) -> str:
+        """Device kind and precision."""
+        return describe(self.resources.hardware)
+
+    @property
     def data_digest(self) -> str:
         """SHA-256 of the images and labels."""
         return digest_of({"images": self.images, "malignant": self.malignant})
@@ -112,6 +124,7 @@ class Executor:
         results = {key: self.resources.store.load(key) for key in dict.fromkeys(keys)}
         missing = {key: run for key, run in zip(keys, runs, strict=True) if results[key] is None}
         if missing:
+            self.resources.store.prepare()
             n_stored = len(results) - len(missing)
             results.update(self._train(missing, f"{label} ({n_stored} stored)"))
         else:
@@ -152,12 +165,28 @@ class Executor:
             n_jobs=min(self.resources.n_workers, len(runs)),
             return_as="generator_unordered",
         )
-        done = parallel(
-            joblib.delayed(_train_and_store)(key, run, self.images, self.malignant, self.resources)
-            for key, run in runs.items()
-        )
+        with _without_interrupts():
+            done = parallel(
+                joblib.delayed(_train_and_store)(
+                    key, run, self.images, self.malignant, self.resources
+                )
+                for key, run in runs.items()
+            )
         with _progress() as progress:
             yield from progress.track(done, total=len(runs), description=label)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: they would only add their tracebacks to the line.
+
+    A mask of signals is inherited. What comes meanwhile arrives at the end.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _train_and_store(

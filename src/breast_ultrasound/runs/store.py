@@ -15,7 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from breast_ultrasound.files import InputError, atomic
 from breast_ultrasound.runs.run import RunResult, code_digest, digest_of, versions
@@ -56,6 +56,13 @@ class Store:
         """Return where the result of `key` lies, or would."""
         return self.folder / key[:2] / f"{key}.safetensors"
 
+    def prepare(self) -> None:
+        """Make the folder; raises InputError where that cannot be, before anything is trained."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._no_place(error) from None
+
     def save(self, key: str, result: RunResult) -> None:
         """Store a result under its key; it appears whole or not at all.
 
@@ -71,12 +78,16 @@ class Store:
         try:
             with atomic(self.path_of(key)) as temporary:
                 stated = {"key": key, "digest": digest_of(arrays), "origin": current_origin()}
-                save_file(arrays, temporary, stated)
+                # Not save_file, which calls a full disk another name than OSError.
+                temporary.write_bytes(save(arrays, stated))
         except OSError as error:
-            raise InputError(
-                f"{self.folder}: cannot store a training there ({error.strerror or error}); "
-                "make room or name another folder with --cache or BREAST_ULTRASOUND_CACHE"
-            ) from None
+            raise self._no_place(error) from None
+
+    def _no_place(self, error: OSError) -> InputError:
+        return InputError(
+            f"{self.folder}: cannot store a training there ({error.strerror or error}); "
+            "make room or name another folder with --cache or BREAST_ULTRASOUND_CACHE"
+        )
 
     def load(self, key: str) -> RunResult | None:
         """Return the result of `key`, or None; a damaged file is dropped, with a word on stderr."""
