@@ -223,8 +223,8 @@ def test_queued_experiments_run_their_own_code_and_share_the_store(
         ("stages/tune_lr.py", "pinned in", "pinned by a changed stage in"),
         (
             "src/breast_ultrasound/console.py",
-            "with _on_sigterm(end):",
-            'typer.echo("a changed module")\n            with _on_sigterm(end):',
+            "with _noted_signals() as received:",
+            'typer.echo("a changed module")\n        with _noted_signals() as received:',
         ),
     ):
         path = repository.folder / name
