@@ -373,10 +373,17 @@ add("evaluate", "weights of another network", _model(
 # Outputs.
 
 
-@case("audit", "a folder for an output")
-def _(folder: Path) -> list[str]:
-    _pictures(folder)
-    return ["set", "--json", "set"]
+def _of_pictures(*arguments: str) -> Prepare:
+    """Give arguments beside a set of pictures, none of them spoilt."""
+
+    def prepare(folder: Path) -> list[str]:
+        _pictures(folder)
+        return ["set", *arguments]
+
+    return prepare
+
+
+add("audit", "a folder for an output", _of_pictures("--json", "set"))
 
 
 @case("resplit", "the file itself as output")
@@ -488,12 +495,7 @@ def _(folder: Path) -> list[str]:
 
 
 add("audit", "one split only", _spoilt(lambda p: shutil.rmtree(p.parent)))
-
-
-@case("audit", "a split that is not there")
-def _(folder: Path) -> list[str]:
-    _pictures(folder)
-    return ["set", "--splits", "train,val"]
+add("audit", "a split that is not there", _of_pictures("--splits", "train,val"))
 
 
 @case("audit", "images with fractions")
@@ -509,10 +511,7 @@ def _(folder: Path) -> list[str]:
     return ["a.npz"]
 
 
-@case("resplit", "a folder of pictures")
-def _(folder: Path) -> list[str]:
-    _pictures(folder)
-    return ["set", "out.npz"]
+add("resplit", "a folder of pictures", _of_pictures("out.npz"))
 
 
 @case("resplit", "a file that is not there")
