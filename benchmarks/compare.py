@@ -1,12 +1,13 @@
 """Compare configurations by repeated grouped cross-validation on dev: what lab notes quote.
 
-    python -m benchmarks.compare model.width=24 training.n_epochs=60,lr=0.001
+    python -m benchmarks.compare model.blocks=[2,2,2,2] training.n_epochs=60,lr=0.001
 
 Each argument is the chosen configuration with changes; the first row is the configuration itself.
 Folds and seeds are the same for all, so that differences are paired. Run after `dvc repro`.
 """
 
 import argparse
+import re
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def main() -> None:
 def change(config: TrainingConfig, changes: str) -> TrainingConfig:
     """Return the configuration with `section.name=value` put in, checked like a file."""
     content: dict[str, Any] = config.model_dump()
-    for entry in filter(None, changes.split(",")):
+    for entry in filter(None, re.split(r",(?![^\[]*\])", changes)):  # not within a list
         name, _, value = entry.partition("=")
         *section, leaf = name.split(".")
         place = content[section[0]] if section else content

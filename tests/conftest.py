@@ -31,7 +31,7 @@ def config(tiny_params: Params) -> TrainingConfig:
         model=tiny_params.model,
         training=tiny_params.training,
         augment=tiny_params.augment,
-        average_flips=True,
+        average_views=True,
     )
 
 

@@ -58,9 +58,11 @@ def rows() -> list[str]:
     cells = [f"{single[s]['mean']:.3f} ± {single[s]['sd']:.3f}" for s in HEADLINES]
     lines.append(f"| one network of the ensemble | all {n_test} | {' | '.join(cells)} | | |")
     clean = clean_split()["evaluate"]
+    age = "" if clean_split()["origin"] == origin() else " (an earlier configuration)"
     for model, words in (("baseline", "baseline"), ("final", "final")):
         cells_of = row_of(clean[model]["test"])
-        lines.append(f"| {words}, on clean splits | another {n_test}, none leaked | {cells_of} |")
+        images = f"another {n_test}, none leaked"
+        lines.append(f"| {words}, on clean splits{age} | {images} | {cells_of} |")
     for name, folds in (("near-twins kept together", validate), ("not", validate["ungrouped"])):
         cells = [
             f"{folds[score]['mean']:.3f} ± {folds[score]['sd']:.3f}"

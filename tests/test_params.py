@@ -42,7 +42,7 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"data": {"search_path": "here"}}, ["data.search_path", "list", "'here'"]),
     ({"folds": {"n_splits": 1}}, ["folds.n_splits", "greater than or equal to 2", "1"]),
     ({"model": {"stem": "big"}}, ["model.stem", "'small_strided'", "'big'"]),
-    ({"model": {"width": 0}}, ["model.width", "greater than or equal to 4", "0"]),
+    ({"model": {"width": 4}}, ["model.width", "greater than or equal to 8", "4"]),
     ({"model": {"dropout": 1.0}}, ["model.dropout", "less than 1"]),
     ({"training": {"loss": "mse"}}, ["training.loss", "'focal'", "'mse'"]),
     ({"training": {"n_epochs": 0}}, ["training.n_epochs", "1", "0"]),

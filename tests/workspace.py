@@ -17,7 +17,7 @@ PROJECT = ("stages", "src", "dvc.yaml", "params.yaml", ".dvc/config", ".dvcignor
 # Enough to go through every line of the pipeline, too little to learn anything.
 TINY: dict[str, Any] = {
     "data": {"name": "phantom", "n_phantoms": 90},
-    "model": {"input_size": 28, "width": 4},
+    "model": {"input_size": 28, "width": 8},
     "training": {"n_epochs": 1, "ema_decay": 0.5},
     "folds": {"n_splits": 2},
     "tune_lr": {"n_trials": 2, "n_folds": 1},

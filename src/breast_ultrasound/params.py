@@ -18,7 +18,10 @@ Loss = Literal["bce", "focal", "pairwise_auc"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 InputSize = Annotated[int, Field(ge=28, le=224)]  # pixels a side
-Width = Annotated[int, Field(ge=4, le=256)]  # channels of the first stage
+# Channels of the first stage. Below 8, torch 2.14 writes past its memory on CPUs without AVX-512
+# (convolutions in channels_last, backward) and dies of it, or worse, does not.
+Width = Annotated[int, Field(ge=8, le=256)]
+Blocks = Annotated[int, Field(ge=0, le=8)]  # residual blocks of a stage; 0 leaves it out
 Dropout = Annotated[float, Field(ge=0, lt=1)]  # probability
 Smoothing = Annotated[float, Field(ge=0, lt=1)]
 WeightDecay = Annotated[float, Field(ge=0, le=1)]
@@ -54,6 +57,7 @@ class ModelParams(Section):
     stem: Stem
     input_size: InputSize
     width: Width
+    blocks: list[Blocks] = Field(min_length=4, max_length=4)  # of each stage
     dropout: Dropout
 
 

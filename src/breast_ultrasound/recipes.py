@@ -38,7 +38,11 @@ def baseline_run(
     config = TrainingConfig(
         lr=params.lr,
         model=ModelParams(
-            stem="imagenet", input_size=params.input_size, width=TORCHVISION_WIDTH, dropout=0.0
+            stem="imagenet",
+            input_size=params.input_size,
+            width=TORCHVISION_WIDTH,
+            blocks=[2, 2, 2, 2],  # ResNet-18: He et al. 2016, table 1
+            dropout=0.0,
         ),
         training=TrainingParams(
             n_epochs=params.n_epochs,
@@ -56,7 +60,7 @@ def baseline_run(
         augment=AugmentParams(
             flip=0, rotation=0, scale=0, shift=0, contrast=0, brightness=0, cutout=0
         ),
-        average_flips=False,
+        average_views=False,
     )
     return Run(
         config,

@@ -25,7 +25,7 @@ def folder(tmp_path: Path, config: TrainingConfig, dev: ImageSet) -> Path:
         scores={"out_of_fold_auc": 0.5},
     )
     save_model(tmp_path / "model", card, [weights_of(model) for model in members])
-    logits = [predict(model, dev.images, CPU, average_flips=True) for model in members]
+    logits = [predict(model, dev.images, CPU, average_views=True) for model in members]
     np.save(tmp_path / "expected.npy", np.stack(logits))
     return tmp_path / "model"
 
@@ -45,7 +45,7 @@ def test_a_missing_or_damaged_part_is_named(folder: Path) -> None:
     (folder / "model.json").write_text(json.dumps(card))
     narrower = {
         **card,
-        "config": {**card["config"], "model": {**card["config"]["model"], "width": 5}},
+        "config": {**card["config"], "model": {**card["config"]["model"], "width": 12}},
     }
     (folder / "model.json").write_text(json.dumps(narrower))
     with pytest.raises(InputError, match=r"member_0\.safetensors: not of the network in model"):

@@ -9,7 +9,7 @@ from torchvision.models import resnet18
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model import pretrained
 from breast_ultrasound.model.pretrained import imagenet_weights
-from breast_ultrasound.model.resnet import ResNet18
+from breast_ultrasound.model.resnet import ResNet
 from breast_ultrasound.model.training import load_weights, weights_of
 from breast_ultrasound.params import ModelParams
 
@@ -30,7 +30,9 @@ def weights_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_grey_gives_what_three_equal_channels_gave(weights_file: Path) -> None:
     theirs = resnet18()
     theirs.load_state_dict(torch.load(weights_file, weights_only=True))
-    ours = ResNet18(ModelParams(stem="imagenet", input_size=64, width=64, dropout=0))
+    ours = ResNet(
+        ModelParams(stem="imagenet", input_size=64, width=64, blocks=[2, 2, 2, 2], dropout=0)
+    )
     load_weights(ours, {**weights_of(ours), **imagenet_weights([str(weights_file.parent)])})
     theirs.fc = ours.fc
     grey = torch.randn(2, 1, 64, 64)

@@ -3,19 +3,20 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from breast_ultrasound.model.resnet import ResNet18, count_flops
+from breast_ultrasound.model.resnet import ResNet, count_flops
 from breast_ultrasound.params import ModelParams
 
 
 def _params(**changes: object) -> ModelParams:
     values = {"stem": "imagenet", "input_size": 28, "width": 64, "dropout": 0.0}
+    values["blocks"] = [2, 2, 2, 2]
     return ModelParams.model_validate({**values, **changes})
 
 
 def test_the_plain_network_is_torchvisions() -> None:
     theirs = resnet18(num_classes=1)
     theirs.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
-    ours = ResNet18(_params())
+    ours = ResNet(_params())
     ours.load_state_dict(theirs.state_dict())
     images = torch.randn(5, 1, 28, 28)
     assert torch.equal(ours(images), theirs(images).squeeze(1))
@@ -26,7 +27,7 @@ def test_the_start_is_torchvisions() -> None:
     torch.manual_seed(0)
     theirs = resnet18(num_classes=1).layer3[0].conv1.weight
     torch.manual_seed(0)
-    ours = ResNet18(_params()).get_parameter("layer3.0.conv1.weight")
+    ours = ResNet(_params()).get_parameter("layer3.0.conv1.weight")
     assert ours.std().item() == pytest.approx(theirs.std().item(), rel=0.02)
 
 
@@ -35,15 +36,29 @@ def test_the_start_is_torchvisions() -> None:
     [("imagenet", 28, 7), ("small", 28, 28), ("small_strided", 28, 14), ("small_strided", 56, 28)],
 )
 def test_the_stem_sets_the_resolution(stem: str, size: int, side: int) -> None:
-    model = ResNet18(_params(stem=stem, input_size=size, width=8))
+    model = ResNet(_params(stem=stem, input_size=size, width=8))
     seen: list[torch.Size] = []
     model.layer1.register_forward_hook(lambda _module, _inputs, output: seen.append(output.shape))
     assert model(torch.randn(2, 1, 28, 28)).shape == (2,)
     assert seen == [(2, 8, side, side)]
 
 
+def test_a_stage_without_blocks_passes_on_what_it_is_given() -> None:
+    model = ResNet(_params(stem="small", width=8, blocks=[0, 1, 2, 1]))
+    assert model(torch.randn(2, 1, 28, 28)).shape == (2,)
+    assert [len(s) for s in (model.layer1, model.layer2, model.layer3, model.layer4)] == [
+        0,
+        1,
+        2,
+        1,
+    ]
+    assert model.layer2[0].conv1.weight.shape[:2] == (16, 8)
+    bare = ResNet(_params(stem="small", width=8, blocks=[0, 0, 0, 0]))
+    assert bare.fc.in_features == 8
+
+
 def test_dropout_acts_in_training_only() -> None:
-    model = ResNet18(_params(width=8, dropout=0.5))
+    model = ResNet(_params(width=8, dropout=0.5))
     images = torch.randn(4, 1, 28, 28)
     assert not torch.equal(model(images), model(images))
     model.eval()

@@ -43,7 +43,7 @@ def test_a_network_learns_eight_images_by_heart(
         model={"width": 8},
     )
     fitted = fit(eager, images, malignant, 0, CPU)
-    assert roc_auc_score(malignant, predict(fitted.model, images, CPU, average_flips=False)) == 1
+    assert roc_auc_score(malignant, predict(fitted.model, images, CPU, average_views=False)) == 1
     assert fitted.train_loss[-1] < 0.2 * fitted.train_loss[0]
 
 
@@ -56,7 +56,7 @@ def test_a_training_repeats_to_the_bit(
     for seed in (3, 3, 4):
         torch.rand(seed)  # the global generator must not matter
         fitted = fit(config, dev.images, dev.malignant, seed, hardware)
-        logits = predict(fitted.model, dev.images, hardware, average_flips=True)
+        logits = predict(fitted.model, dev.images, hardware, average_views=True)
         runs.append({**weights_of(fitted.model), "logits": logits})
     assert all(np.array_equal(runs[0][name], runs[1][name]) for name in runs[0])
     assert not np.array_equal(runs[0]["logits"], runs[2]["logits"])
@@ -71,13 +71,25 @@ def test_a_training_leaves_the_global_generator_alone(
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_flip_averaging_makes_mirrored_images_equal(config: TrainingConfig, dev: ImageSet) -> None:
+def test_averaging_views_makes_mirrored_images_equal(config: TrainingConfig, dev: ImageSet) -> None:
     model = fit(config, dev.images, dev.malignant, 0, CPU).model
     mirrored = np.ascontiguousarray(dev.images[:, :, ::-1])
-    straight, mirror = (predict(model, x, CPU, average_flips=True) for x in (dev.images, mirrored))
+    straight, mirror = (predict(model, x, CPU, average_views=True) for x in (dev.images, mirrored))
     np.testing.assert_allclose(straight, mirror, atol=1e-5)
-    plain = predict(model, dev.images, CPU, average_flips=False)
+    plain = predict(model, dev.images, CPU, average_views=False)
     assert not np.allclose(straight, plain, atol=1e-5)
+
+
+def test_averaged_views_are_shifts_by_a_pixel_and_mirrors(
+    config: TrainingConfig, dev: ImageSet
+) -> None:
+    model = fit(config, dev.images, dev.malignant, 0, CPU).model
+    padded = np.pad(dev.images, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    shifted = [padded[:, i : i + 28, j : j + 28] for i in range(3) for j in range(3)]
+    views = [np.ascontiguousarray(v) for s in shifted for v in (s, s[:, :, ::-1])]
+    expected = np.mean([predict(model, v, CPU, average_views=False) for v in views], axis=0)
+    averaged = predict(model, dev.images, CPU, average_views=True)
+    np.testing.assert_allclose(averaged, expected, atol=1e-5)
 
 
 def test_the_best_epoch_by_validation_is_kept(config: TrainingConfig, dev: ImageSet) -> None:
@@ -85,13 +97,13 @@ def test_the_best_epoch_by_validation_is_kept(config: TrainingConfig, dev: Image
     validation = dev.images[:30], dev.malignant[:30]
     fitted = fit(long, dev.images[30:], dev.malignant[30:], 0, CPU, validation)
     assert fitted.val_auc.shape == (6,)
-    logits = predict(fitted.model, validation[0], CPU, long.average_flips)
+    logits = predict(fitted.model, validation[0], CPU, long.average_views)
     assert roc_auc_score(validation[1], logits) == fitted.val_auc.max()
 
 
 def test_no_image_gives_no_logit(config: TrainingConfig, dev: ImageSet) -> None:
     model = fit(config, dev.images, dev.malignant, 0, CPU).model
-    assert predict(model, dev.images[:0], CPU, average_flips=True).shape == (0,)
+    assert predict(model, dev.images[:0], CPU, average_views=True).shape == (0,)
 
 
 def test_initial_weights_are_where_training_starts(config: TrainingConfig, dev: ImageSet) -> None:

@@ -44,7 +44,7 @@ def test_the_grid_is_the_product_of_the_lists() -> None:
 def test_every_list_changes_what_it_names_and_nothing_else(config: TrainingConfig) -> None:
     assert apply_setting(config, {}) == config
     values = {
-        "stem": "small",
+        "stem": "small_strided",
         "input_size": 56,
         "width": 16,
         "dropout": 0.5,

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from breast_ultrasound.files import InputError, atomic, read_json
-from breast_ultrasound.model.resnet import ResNet18
+from breast_ultrasound.model.resnet import ResNet
 from breast_ultrasound.model.training import Hardware, TrainingConfig, network_of, predict
 from breast_ultrasound.params import Section
 
@@ -57,7 +57,7 @@ class Ensemble:
         logits = []
         for weights in self.members:
             network = network_of(self.card.config.model, weights, hardware)
-            logits.append(predict(network, images, hardware, self.card.config.average_flips))
+            logits.append(predict(network, images, hardware, self.card.config.average_views))
         return np.stack(logits)
 
 
@@ -102,7 +102,7 @@ def load_model(folder: Path) -> Ensemble:
 def _check_fit(path: Path, weights: Mapping[str, NDArray[Any]], card: ModelCard) -> None:
     with torch.device("meta"):  # shapes only
         expected = {
-            name: tuple(t.shape) for name, t in ResNet18(card.config.model).state_dict().items()
+            name: tuple(t.shape) for name, t in ResNet(card.config.model).state_dict().items()
         }
     found = {name: array.shape for name, array in weights.items()}
     if found != expected:

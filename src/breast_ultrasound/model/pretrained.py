@@ -15,7 +15,7 @@ URL = ResNet18_Weights.IMAGENET1K_V1.url
 
 
 def imagenet_weights(search_path: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-    """Return the weights under the names of `ResNet18`, without the last layer.
+    """Return the weights under the names of `ResNet`, without the last layer.
 
     The file is looked for in `search_path`, then in torch's hub cache, then downloaded. Its name
     ends in the first 8 digits of its SHA-256, which must fit. It is a pickle, as torchvision

@@ -1,4 +1,4 @@
-"""ResNet-18 from torchvision's blocks, with a stem, an input size and a width for small images."""
+"""Residual networks of torchvision's blocks, with a stem, a width and a depth for small images."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from torchvision.models.resnet import BasicBlock
 
 from breast_ultrasound.params import ModelParams
 
-BLOCKS_PER_STAGE = (2, 2, 2, 2)  # He et al. 2016, table 1: 18 layers
 
+class ResNet(nn.Module):
+    """Residual network (He et al. 2016, https://arxiv.org/abs/1512.03385) with one logit.
 
-class ResNet18(nn.Module):
-    """ResNet-18 (He et al. 2016, https://arxiv.org/abs/1512.03385) with one logit.
-
-    With the stem `imagenet`, width 64 and no dropout it is torchvision's `resnet18` for one
-    channel and one class: the same layers under the same names, so its weights fit.
+    With the stem `imagenet`, width 64, blocks 2, 2, 2, 2 and no dropout it is torchvision's
+    `resnet18` for one channel and one class: the same layers under the same names, so its weights
+    fit.
 
     Args:
         params: stem `imagenet` (7×7 stride 2, max-pool), `small` (3×3 stride 1) or
             `small_strided` (3×3 stride 2); images are resized to `input_size` first (bicubic).
+            Stage i has `blocks[i]` blocks of `width`·2ⁱ channels; all but the first halve the side.
     """
 
     def __init__(self, params: ModelParams) -> None:
@@ -41,9 +41,9 @@ class ResNet18(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         stages: list[nn.Module] = []
         n_in = width
-        for i, n_blocks in enumerate(BLOCKS_PER_STAGE):
+        for i, n_blocks in enumerate(params.blocks):
             stages.append(_stage(n_in, width * 2**i, n_blocks, stride=1 if i == 0 else 2))
-            n_in = width * 2**i
+            n_in = width * 2**i if n_blocks else n_in
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.dropout = nn.Dropout(params.dropout)
         self.fc = nn.Linear(n_in, 1)
@@ -59,13 +59,15 @@ class ResNet18(nn.Module):
             x = functional.interpolate(x, size, mode="bicubic", align_corners=False)
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        x = x.mean(dim=(2, 3))  # (B, 8·width)
+        x = x.mean(dim=(2, 3))
         logits: Tensor = self.fc(self.dropout(x)).squeeze(1)
         return logits
 
 
 def _stage(n_in: int, n_out: int, n_blocks: int, stride: int) -> nn.Sequential:
     """Return `n_blocks` basic blocks, the first of which changes resolution and channels."""
+    if n_blocks == 0:
+        return nn.Sequential()
     downsample = None
     if stride != 1 or n_in != n_out:
         downsample = nn.Sequential(
@@ -81,7 +83,7 @@ def count_flops(params: ModelParams, side: int) -> int:
 
     # On the meta device nothing is computed: only shapes are followed.
     with torch.device("meta"):
-        model, image = ResNet18(params).eval(), torch.empty(1, 1, side, side)
+        model, image = ResNet(params).eval(), torch.empty(1, 1, side, side)
     counter: Any = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         model(image)

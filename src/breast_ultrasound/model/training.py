@@ -23,7 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from breast_ultrasound.files import InputError, read_json
 from breast_ultrasound.model.augment import augment
 from breast_ultrasound.model.losses import loss_of
-from breast_ultrasound.model.resnet import ResNet18
+from breast_ultrasound.model.resnet import ResNet
 from breast_ultrasound.params import AugmentParams, ModelParams, Section, TrainingParams
 
 PREDICTION_BATCH = 256
@@ -36,7 +36,7 @@ class TrainingConfig(Section):
     model: ModelParams
     training: TrainingParams
     augment: AugmentParams
-    average_flips: bool  # predict the mean logit of an image and its mirror
+    average_views: bool  # predict the mean logit of an image's mirrored and shifted views
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -103,7 +103,7 @@ def fit(
     torch.set_num_threads(1)
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # weights and dropout; order and augmentation have their own
-        model = ResNet18(config.model)
+        model = ResNet(config.model)
         if initial_weights is not None:
             load_weights(model, {**weights_of(model), **initial_weights})
         model = model.to(hardware.device).to(memory_format=torch.channels_last)
@@ -145,7 +145,7 @@ def _fit(
             epoch_loss += loss.item() * len(batch) / len(inputs)
         losses.append(epoch_loss)
         if validation is not None:
-            logits_now = predict(average, validation[0], hardware, config.average_flips)
+            logits_now = predict(average, validation[0], hardware, config.average_views)
             aucs.append(_auc(validation[1], logits_now))
             if aucs[-1] == max(aucs) and aucs.count(aucs[-1]) == 1:
                 best = weights_of(average)
@@ -155,7 +155,7 @@ def _fit(
 
 
 def predict(
-    model: nn.Module, images: NDArray[np.uint8], hardware: Hardware, average_flips: bool
+    model: nn.Module, images: NDArray[np.uint8], hardware: Hardware, average_views: bool
 ) -> NDArray[np.float32]:
     """Return the logits of malignant, (N,) float32, of images (N, H, W) uint8."""
     torch.set_num_threads(1)
@@ -163,13 +163,21 @@ def predict(
     logits = []
     with torch.inference_mode():
         for batch in as_tensor(images, hardware).split(PREDICTION_BATCH):
-            views = [batch, batch.flip(3)] if average_flips else [batch]
+            views = _views(batch) if average_views else [batch]
             with hardware.autocast():
                 scores = [
                     model(view.contiguous(memory_format=torch.channels_last)) for view in views
                 ]
             logits.append(torch.stack(scores).float().mean(dim=0))
     return np.asarray(torch.cat(logits).cpu().numpy() if logits else [], dtype=np.float32)
+
+
+def _views(images: Tensor) -> list[Tensor]:
+    """Return images (B, 1, H, W), also shifted by a pixel each way, and the mirrors of all: 18."""
+    height, width = images.shape[-2:]
+    padded = nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
+    shifted = [padded[..., i : i + height, j : j + width] for i in range(3) for j in range(3)]
+    return [*shifted, *(view.flip(3) for view in shifted)]
 
 
 def weights_of(model: nn.Module) -> dict[str, NDArray[np.float32]]:
@@ -182,7 +190,7 @@ def network_of(
     params: ModelParams, weights: Mapping[str, NDArray[Any]], hardware: Hardware
 ) -> nn.Module:
     """Return a network with the given weights, laid out in memory as it was trained."""
-    network = ResNet18(params)
+    network = ResNet(params)
     load_weights(network, weights)
     return network.to(hardware.device).to(memory_format=torch.channels_last)
 
@@ -213,7 +221,7 @@ def _optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimize
     decay = config.training.weight_decay
     match config.training.optimizer:
         case "adamw":
-            return torch.optim.AdamW(groups, lr=config.lr, weight_decay=decay, foreach=True)
+            return torch.optim.AdamW(groups, lr=config.lr, weight_decay=decay, fused=True)
         case "sgd":
             return torch.optim.SGD(
                 groups, lr=config.lr, weight_decay=decay, momentum=0.9, nesterov=True

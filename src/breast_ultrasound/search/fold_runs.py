@@ -21,7 +21,7 @@ def start_config(params: Params, lr: float) -> TrainingConfig:
         model=params.model,
         training=params.training,
         augment=params.augment,
-        average_flips=True,
+        average_views=True,
     )
 
 
