@@ -8,9 +8,8 @@ from breast_ultrasound.params import ModelParams
 
 
 def _params(**changes: object) -> ModelParams:
-    values = {"stem": "imagenet", "input_size": 28, "width": 64, "dropout": 0.0}
-    values["blocks"] = [2, 2, 2, 2]
-    return ModelParams.model_validate({**values, **changes})
+    plain = {"stem": "imagenet", "input_size": 28, "width": 64, "blocks": [2] * 4, "dropout": 0}
+    return ModelParams.model_validate({**plain, **changes})
 
 
 def test_the_plain_network_is_torchvisions() -> None:
@@ -46,12 +45,8 @@ def test_the_stem_sets_the_resolution(stem: str, size: int, side: int) -> None:
 def test_a_stage_without_blocks_passes_on_what_it_is_given() -> None:
     model = ResNet(_params(stem="small", width=8, blocks=[0, 1, 2, 1]))
     assert model(torch.randn(2, 1, 28, 28)).shape == (2,)
-    assert [len(s) for s in (model.layer1, model.layer2, model.layer3, model.layer4)] == [
-        0,
-        1,
-        2,
-        1,
-    ]
+    stages = (model.layer1, model.layer2, model.layer3, model.layer4)
+    assert [len(stage) for stage in stages] == [0, 1, 2, 1]
     assert model.layer2[0].conv1.weight.shape[:2] == (16, 8)
     bare = ResNet(_params(stem="small", width=8, blocks=[0, 0, 0, 0]))
     assert bare.fc.in_features == 8
