@@ -11,7 +11,7 @@ from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, comman
 def main(
     dev: Annotated[Path, typer.Option(help="The images.")],
     config: Annotated[Path, typer.Option(help="The chosen configuration.")],
-    out_of_fold: Annotated[Path, typer.Option(help="Out-of-fold logits, for the threshold.")],
+    out_of_fold: Annotated[Path, typer.Option(help="Out-of-fold logits, to calibrate on.")],
     model: Annotated[Path, typer.Option(help="Written: folder of the model.")],
     history: Annotated[Path, typer.Option(help="Written: a row an epoch.")],
     without: Annotated[
@@ -23,7 +23,7 @@ def main(
     device: Device = "auto",
     cache: Cache = None,
 ) -> None:
-    """Write the ensemble with the temperature and threshold that out-of-fold scores suggest."""
+    """Write the ensemble calibrated on out-of-fold scores."""
     from breast_ultrasound.data.dataset import ImageSet
     from breast_ultrasound.files import write_csv
     from breast_ultrasound.model.artifact import save_model
@@ -50,7 +50,7 @@ def main(
     save_model(model, card, [result.weights for result in results])
     typer.echo(
         f"{model.name}: {len(runs)} networks of {len(kept)} images; temperature "
-        f"{card.temperature:.2f}, threshold {card.threshold:.3f}, chosen on out-of-fold scores"
+        f"{card.temperature:.2f} and offset {card.offset:.2f} by out-of-fold scores"
     )
 
 

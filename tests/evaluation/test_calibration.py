@@ -1,48 +1,41 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
-from breast_ultrasound.evaluation.calibration import (
-    PLAIN,
-    Decision,
-    best_threshold,
-    choose_decision,
-    fit_temperature,
-)
+from breast_ultrasound.evaluation.calibration import PLAIN, Decision, choose_decision
 
 
-def test_the_temperature_that_made_the_labels_is_found() -> None:
+def test_the_calibration_that_made_the_labels_is_found() -> None:
     rng = np.random.default_rng(0)
     true_logits = rng.normal(0, 2, 20_000)
     malignant = rng.random(20_000) < expit(true_logits)
-    for temperature in (0.5, 1.0, 3.0):
-        found = fit_temperature(true_logits * temperature, malignant)
-        assert found == pytest.approx(temperature, rel=0.05)
+    for temperature, offset in ((0.5, 0.0), (1.0, -1.0), (3.0, 2.0)):
+        found = choose_decision((true_logits - offset) * temperature, malignant)
+        assert found.temperature == pytest.approx(temperature, rel=0.05)
+        assert found.offset == pytest.approx(offset, abs=0.06)
 
 
-@settings(deadline=None, max_examples=50)
-@given(seed=st.integers(0, 10_000), n=st.integers(2, 40))
-def test_no_threshold_is_more_accurate(seed: int, n: int) -> None:
-    rng = np.random.default_rng(seed)
-    probability = np.round(rng.random(n), 1)  # with ties
-    malignant = rng.random(n) < probability
-    chosen = best_threshold(probability, malignant)
-    accuracy = ((probability >= chosen) == malignant).mean()
-    for other in np.linspace(0, 1, 101):
-        assert accuracy >= ((probability >= other) == malignant).mean()
+def test_it_is_logistic_regression() -> None:
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=300)
+    malignant = rng.random(300) < expit(logits - 1)
+    theirs = LogisticRegression(C=np.inf).fit(logits[:, None], malignant)
+    ours = choose_decision(logits, malignant)
+    expected = theirs.predict_proba(logits[:, None])[:, 1]
+    np.testing.assert_allclose(ours.probability(logits), expected, atol=1e-3)
 
 
-def test_of_equal_thresholds_the_one_nearest_to_half_is_taken() -> None:
-    probability, malignant = np.array([0.1, 0.4, 0.8]), np.array([False, False, True])
-    assert best_threshold(probability, malignant) == pytest.approx(0.6)
+def test_scores_that_say_nothing_keep_their_order() -> None:
+    logits = np.linspace(-1, 1, 40)
+    chosen = choose_decision(logits, logits < 0)  # the wrong way round
+    assert (np.diff(chosen.probability(logits)) > 0).all()
 
 
 def test_a_decision_keeps_the_order_and_plain_changes_nothing() -> None:
     logits = np.linspace(-5, 5, 11).astype(np.float32)
     np.testing.assert_allclose(PLAIN.probability(logits), expit(logits.astype(float)))
-    tempered = Decision(4.0, 0.3).probability(logits)
+    tempered = Decision(4.0, 0.5, 0.3).probability(logits)
     assert (np.diff(tempered) > 0).all()
     malignant = logits > 1
     chosen = choose_decision(logits, malignant)

@@ -18,6 +18,7 @@ def folder(tmp_path: Path, config: TrainingConfig, dev: ImageSet) -> Path:
         config=config,
         seeds=[0, 1],
         temperature=1.23456789012345,
+        offset=-0.1,
         threshold=1 / 3,
         data="0" * 64,
         versions={"torch": "1"},

@@ -54,8 +54,9 @@ class Judged:
 
 
 def judge(model: Ensemble, images: ImageSet, hardware: Hardware) -> Judged:
-    """Let a model score images, with the temperature and threshold on its card."""
-    decision = Decision(model.card.temperature, model.card.threshold)
+    """Let a model score images, calibrated as its card says."""
+    card = model.card
+    decision = Decision(card.temperature, card.offset, card.threshold)
     logits = model.predict(images.images, hardware)
     return Judged(
         decision.probability(logits.mean(axis=0)), decision.probability(logits), decision.threshold

@@ -26,18 +26,19 @@ class ModelCard(Section):
     Attributes:
         config: how its members were trained.
         seeds: of each member, in order.
-        temperature, threshold: logits / temperature give the probability of malignant; at or
-            above the threshold an image is called malignant.
+        temperature, offset: logits / temperature + offset is the log odds of malignant.
+        threshold: a probability of malignant at or above it is called malignant.
         data: SHA-256 of the dev images and labels, of which it learned from all or a part.
         versions: of the packages that trained it.
         trained_on: device kind and precision.
         scores: named estimates. `out_of_fold_…` are of the cross-validation's networks, of the same
-            configuration, at a threshold chosen on the same scores; `val_auc` is the best epoch's.
+            configuration, calibrated on the same scores; `val_auc` is the best epoch's.
     """
 
     config: TrainingConfig
     seeds: list[int]
     temperature: float
+    offset: float
     threshold: float
     data: str
     versions: dict[str, str]
@@ -68,7 +69,7 @@ def save_model(
     for i, weights in enumerate(members):
         with atomic(folder / f"member_{i}.safetensors") as temporary:
             temporary.write_bytes(save(dict(weights)))
-    # Full precision, unlike metrics: the threshold must decide as it was chosen.
+    # Full precision, unlike metrics: the calibration must decide as it was chosen.
     with atomic(folder / CARD) as temporary:
         temporary.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
 

@@ -42,7 +42,7 @@ def cross_validate(
 ) -> CrossValidation:
     """Train on every fold of every repeat.
 
-    Temperature and threshold of a fold are chosen on the other folds of its repeat, so that no
+    The calibration of a fold is chosen on the other folds of its repeat, so that no
     score of a fold has seen its labels.
 
     Args:
@@ -85,8 +85,8 @@ def summarise(
 ) -> dict[str, Any]:
     """Return the content of metrics/cross_validate.json.
 
-    `pooled` scores the mean logit of each image over the repeats, with temperature and threshold
-    chosen on the same scores: what the final model is given, so its threshold scores flatter.
+    `pooled` scores the mean logit of each image over the repeats, with a calibration chosen
+    on the same scores: what the final model is given, so it flatters a little.
     `ungrouped_minus_grouped.auc` is the difference of the AUCs of all out-of-fold logits of a
     repeat, averaged over the repeats, with an interval that resamples near-twin groups.
     """
