@@ -88,9 +88,7 @@ def time_official(folder: Path, n_epochs: int) -> float:
     dev, test = (ImageSet.load(folder / f"data/processed/{name}.npz") for name in ("dev", "test"))
     parts = [dev.subset(dev.split == i) for i in range(len(SPLITS) - 1)] + [test]
     tensors = [as_tensors(part) for part in parts]
-    network = resnet18(num_classes=2)
-    network.conv1 = nn.Conv2d(1, 64, 3, stride=1, padding=1, bias=False)
-    network.maxpool = nn.Identity()
+    network = official_network(resnet18)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     train_one_epoch(network, optimizer, *tensors[1])  # warms up on the small val part
 
@@ -101,6 +99,14 @@ def time_official(folder: Path, n_epochs: int) -> float:
                 score(network, images)
 
     return seconds(epochs)
+
+
+def official_network(make: Callable[..., nn.Module]) -> nn.Module:
+    """Return torchvision's network with two logits, a 3×3 stem of stride 1 and no max-pool."""
+    network = make(num_classes=2)
+    network.conv1 = nn.Conv2d(1, 64, 3, stride=1, padding=1, bias=False)
+    network.maxpool = nn.Identity()
+    return network
 
 
 def as_tensors(part: ImageSet) -> tuple[Tensor, Tensor]:

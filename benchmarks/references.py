@@ -7,7 +7,7 @@ A training that is finished is kept in the user's cache folder. Run after `dvc r
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import joblib
 import numpy as np
@@ -17,72 +17,68 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from skimage.feature import hog, local_binary_pattern
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import nn
 from torchvision.models import resnet18, resnet50
 
-from benchmarks.official_recipe import as_tensors, score, train_one_epoch
+from benchmarks.compare import cells
+from benchmarks.official_recipe import as_tensors, official_network, score, train_one_epoch
 from breast_ultrasound.data.dataset import ImageSet
-from breast_ultrasound.data.folds import Fold, make_folds
-from breast_ultrasound.evaluation.calibration import choose_decision
+from breast_ultrasound.files import read_arrays, write_arrays
+from breast_ultrasound.model.training import read_config
 from breast_ultrasound.params import load_params
+from breast_ultrasound.runs.run import Run, RunResult, digest_of
+from breast_ultrasound.search.cross_validation import cross_validate
 from tests.workspace import ROOT
 
-memory = joblib.Memory(user_cache_path("breast-ultrasound") / "references", verbose=0)
+KEPT = user_cache_path("breast-ultrasound") / "references"
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"ResNet-18": resnet18, "ResNet-50": resnet50}
 
 
 def main() -> None:
-    """Print a table in Markdown, the quick rows first."""
+    """Print a table in Markdown, the quick rows first; columns as in `benchmarks.compare`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=20, help="of the recipe's 100")
     parser.add_argument("--repeats", type=int, default=1, help="of the folds, for networks")
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=list(NETWORKS))
     arguments = parser.parse_args()
-    params = load_params(ROOT / "params.yaml")
     dev = ImageSet.load(ROOT / "data/processed/dev.npz")
-    folds = [
-        fold
-        for repeat in range(3)
-        for fold in make_folds(dev.malignant, dev.group, params.folds.n_splits, params.seed, repeat)
-    ]
-    print("| learner | repeats | AUC of folds | pooled AUC | accuracy |")
+    print("| learner | AUC of folds | AUC, one | AUC, all repeats | accuracy |")
     print("| --- | --- | --- | --- | --- |")
     for name, features in features_of(dev.images).items():
         for learner in ("SVM", "gradient boosting"):
-            answers = [classical(learner, features, dev.malignant, fold) for fold in folds]
-            print(row(f"{name}, {learner}", folds, answers, dev.malignant), flush=True)
-    folds = [fold for fold in folds if fold.repeat < arguments.repeats]
+            answer = partial(classical, learner, features, dev.malignant)
+            print_row(f"{name}, {learner}", dev, 3, answer)
     for name in arguments.networks:
-        tasks = [joblib.delayed(official)(name, arguments.epochs, dev, fold) for fold in folds]
-        answers = joblib.Parallel(n_jobs=joblib.cpu_count(only_physical_cores=True))(tasks)
+        answer = partial(official, name, arguments.epochs, dev)
         words = f"official recipe, {name}, {arguments.epochs} epochs"
-        print(row(words, folds, answers, dev.malignant), flush=True)
+        print_row(words, dev, arguments.repeats, answer)
 
 
-def row(
-    name: str, folds: list[Fold], answers: list[NDArray[Any]], malignant: NDArray[np.bool_]
-) -> str:
-    """Return a row: AUC of folds ± standard error, pooled AUC, accuracy once calibrated."""
-    aucs = [roc_auc_score(malignant[f.score], a) for f, a in zip(folds, answers, strict=True)]
-    n_repeats = folds[-1].repeat + 1
-    pooled = np.zeros((n_repeats, len(malignant)))
-    for fold, answer in zip(folds, answers, strict=True):
-        pooled[fold.repeat, fold.score] = answer
-    decisions = [choose_decision(p, malignant) for p in pooled]
-    accuracy = [
-        ((d.probability(p) >= d.threshold) == malignant).mean()
-        for d, p in zip(decisions, pooled, strict=True)
-    ]
-    error = np.std(aucs, ddof=1) / np.sqrt(len(aucs))
-    auc = np.mean([roc_auc_score(malignant, p) for p in pooled])
-    return (
-        f"| {name} | {n_repeats} | {np.mean(aucs):.3f} ± {error:.3f} | {auc:.3f} "
-        f"| {np.mean(accuracy):.3f} |"
-    )
+def print_row(
+    name: str, dev: ImageSet, n_repeats: int, answer: Callable[[Run], NDArray[np.floating]]
+) -> None:
+    """Cross-validate a learner on the pipeline's folds, two at a time, and print its row.
+
+    Args:
+        answer: returns scores of a run's images, higher for malignant.
+    """
+    params = load_params(ROOT / "params.yaml")
+
+    def execute(runs: list[Run], _: str) -> list[RunResult]:
+        parallel = joblib.Parallel(n_jobs=joblib.cpu_count(only_physical_cores=True))
+        answers = parallel(joblib.delayed(answer)(run) for run in runs)
+        nothing = np.zeros(0)
+        return [RunResult(a.astype(np.float32), nothing, nothing) for a in answers]
+
+    config = read_config(ROOT / "data/chosen.json")  # not looked at by these learners
+    n_splits, seed = params.folds.n_splits, params.seed
+    result = cross_validate(config, dev, n_splits, n_repeats, seed, execute)
+    aucs = np.array([row["auc"] for row in result.fold_scores])
+    folds, _, one, every, accuracy = cells(result, aucs, aucs, dev).split(" | ")
+    print(f"| {name} | {folds} | {one} | {every} | {accuracy} |", flush=True)
 
 
 def features_of(images: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
@@ -110,43 +106,43 @@ def _wavelets(image: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([*moments, coarse.ravel()])
 
 
-@memory.cache
 def classical(
-    learner: str, features: NDArray[np.float64], malignant: NDArray[np.bool_], fold: Fold
+    learner: str, features: NDArray[np.float64], malignant: NDArray[np.bool_], run: Run
 ) -> NDArray[np.float64]:
-    """Return the probability of malignant, or a score that rises with it, of a fold's images."""
+    """Return the probability of malignant, or a score that rises with it, of a run's images."""
     if learner == "SVM":
         model = make_pipeline(StandardScaler(), SVC()).fit(
-            features[fold.train], malignant[fold.train]
+            features[run.train], malignant[run.train]
         )
-        answer: NDArray[np.float64] = model.decision_function(features[fold.score])
+        answer: NDArray[np.float64] = model.decision_function(features[run.score])
         return answer
-    boosted = HistGradientBoostingClassifier(random_state=fold.seed)
-    boosted.fit(features[fold.train], malignant[fold.train])
-    return boosted.predict_proba(features[fold.score])[:, 1]
+    boosted = HistGradientBoostingClassifier(random_state=run.seed)
+    boosted.fit(features[run.train], malignant[run.train])
+    return boosted.predict_proba(features[run.score])[:, 1]
 
 
-@memory.cache
-def official(name: str, n_epochs: int, dev: ImageSet, fold: Fold) -> NDArray[np.float32]:
-    """Train the official recipe on a fold and return the probability of malignant.
+def official(name: str, n_epochs: int, dev: ImageSet, run: Run) -> NDArray[np.float32]:
+    """Train the official recipe and return the probability of malignant; a finished one is kept.
 
     Adam 1e-3, a tenth of it after half and a hundredth after three quarters of the epochs, batch
     128, no augmentation (Yang et al. 2023). There are no images to choose an epoch by: the last.
     """
+    told = {"images": dev.images, "malignant": dev.malignant, "train": run.train}
+    kept = KEPT / f"{name}-{n_epochs}-{run.seed}-{digest_of(told)[:16]}.npz"
+    if kept.exists():
+        return read_arrays(kept, ["answer"])["answer"]
     torch.set_num_threads(1)
-    torch.manual_seed(fold.seed)
-    network = NETWORKS[name](num_classes=2)
-    network.conv1 = nn.Conv2d(1, 64, 3, stride=1, padding=1, bias=False)
-    network.maxpool = nn.Identity()
-    network = network.to(memory_format=torch.channels_last)
+    torch.manual_seed(run.seed)
+    network = official_network(NETWORKS[name]).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     milestones = [n_epochs // 2, n_epochs * 3 // 4]
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, gamma=0.1)
     images, labels = as_tensors(dev)
     for _ in range(n_epochs):
-        train_one_epoch(network, optimizer, images[fold.train], labels[fold.train])
+        train_one_epoch(network, optimizer, images[run.train], labels[run.train])
         scheduler.step()
-    answer: NDArray[np.float32] = score(network, images[fold.score])[:, 0].numpy()  # file's label 0
+    answer: NDArray[np.float32] = score(network, images[run.score])[:, 0].numpy()  # file's label 0
+    write_arrays(kept, {"answer": answer})
     return answer
 
 
