@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.official_recipe import prepare
+from benchmarks.targets import prepare
 from breast_ultrasound.files import read_json, write_json
 from tests.results_table import CLEAN_SPLIT, origin, row_of
 

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.evaluation.metrics import auc
 from breast_ultrasound.model.training import TrainingConfig, read_config
 from breast_ultrasound.params import load_params
 from breast_ultrasound.runs.execute import Executor, find_resources
-from breast_ultrasound.search.cross_validation import CrossValidation, cross_validate
+from breast_ultrasound.search.cross_validation import CrossValidation, cross_validate, single_auc
 from tests.workspace import ROOT
 
 
@@ -67,8 +67,8 @@ def cells(
     error = aucs.std(ddof=1) / np.sqrt(len(aucs))
     difference = aucs - first
     paired = difference.std(ddof=1) / np.sqrt(len(aucs))
-    single = np.mean([roc_auc_score(dev.malignant, logits) for logits in result.logits])
-    ensemble = roc_auc_score(dev.malignant, result.logits.mean(axis=0))
+    single = single_auc(result.logits, dev.malignant)
+    ensemble = auc(dev.malignant, result.logits.mean(axis=0))
     accuracy = np.mean([row["accuracy"] for row in result.fold_scores])
     return " | ".join((
         f"{aucs.mean():.3f} ± {error:.3f}", f"{difference.mean():+.3f} ± {paired:.3f}",

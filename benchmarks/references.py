@@ -7,6 +7,7 @@ A training that is finished is kept in the user's cache folder. Run after `dvc r
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import joblib
@@ -29,11 +30,14 @@ from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.files import read_arrays, write_arrays
 from breast_ultrasound.model.training import read_config
 from breast_ultrasound.params import load_params
+from breast_ultrasound.runs.execute import Executor, find_resources
 from breast_ultrasound.runs.run import Run, RunResult, digest_of
-from breast_ultrasound.search.cross_validation import cross_validate
+from breast_ultrasound.search.cross_validation import CrossValidation, cross_validate
+from breast_ultrasound.search.fold_runs import Execute
 from tests.workspace import ROOT
 
 KEPT = user_cache_path("breast-ultrasound") / "references"
+EVERYTHING = "HOG + LBP + wavelets"
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"ResNet-18": resnet18, "ResNet-50": resnet50}
 
 
@@ -47,25 +51,36 @@ def main() -> None:
     dev = ImageSet.load(ROOT / "data/processed/dev.npz")
     print("| learner | AUC of folds | AUC, one | AUC, all repeats | accuracy |")
     print("| --- | --- | --- | --- | --- |")
-    for name, features in features_of(dev.images).items():
+    features: dict[str, NDArray[np.float64]] = features_of(dev.images)
+    for name, values in features.items():
         for learner in ("SVM", "gradient boosting"):
-            answer = partial(classical, learner, features, dev.malignant)
-            print_row(f"{name}, {learner}", dev, 3, answer)
+            answer = partial(classical, learner, values, dev.malignant)
+            print_row(f"{name}, {learner}", dev, 3, side_by_side(answer))
+    blend = blended(dev, features[EVERYTHING])
+    print_row(f"{EVERYTHING}, SVM, added to the network's logit", dev, 3, blend)
     for name in arguments.networks:
         answer = partial(official, name, arguments.epochs, dev)
         words = f"official recipe, {name}, {arguments.epochs} epochs"
-        print_row(words, dev, arguments.repeats, answer)
+        print_row(words, dev, arguments.repeats, side_by_side(answer))
 
 
-def print_row(
-    name: str, dev: ImageSet, n_repeats: int, answer: Callable[[Run], NDArray[np.floating]]
-) -> None:
-    """Cross-validate a learner on the pipeline's folds, two at a time, and print its row.
+def print_row(name: str, dev: ImageSet, n_repeats: int, execute: Execute) -> None:
+    """Cross-validate a learner, and print its row."""
+    result = cross_validated(dev, n_repeats, execute)
+    aucs = np.array([row["auc"] for row in result.fold_scores])
+    folds, _, one, every, accuracy = cells(result, aucs, aucs, dev).split(" | ")
+    print(f"| {name} | {folds} | {one} | {every} | {accuracy} |", flush=True)
 
-    Args:
-        answer: returns scores of a run's images, higher for malignant.
-    """
+
+def cross_validated(dev: ImageSet, n_repeats: int, execute: Execute) -> CrossValidation:
+    """Cross-validate a learner on the pipeline's folds; runs have the chosen configuration."""
     params = load_params(ROOT / "params.yaml")
+    config = read_config(ROOT / "data/chosen.json")
+    return cross_validate(config, dev, params.folds.n_splits, n_repeats, params.seed, execute)
+
+
+def side_by_side(answer: Callable[[Run], NDArray[np.floating]]) -> Execute:
+    """Return what carries out runs by `answer`, which scores a run's images, on all cores."""
 
     def execute(runs: list[Run], _: str) -> list[RunResult]:
         parallel = joblib.Parallel(n_jobs=joblib.cpu_count(only_physical_cores=True))
@@ -73,12 +88,19 @@ def print_row(
         nothing = np.zeros(0)
         return [RunResult(a.astype(np.float32), nothing, nothing) for a in answers]
 
-    config = read_config(ROOT / "data/chosen.json")  # not looked at by these learners
-    n_splits, seed = params.folds.n_splits, params.seed
-    result = cross_validate(config, dev, n_splits, n_repeats, seed, execute)
-    aucs = np.array([row["auc"] for row in result.fold_scores])
-    folds, _, one, every, accuracy = cells(result, aucs, aucs, dev).split(" | ")
-    print(f"| {name} | {folds} | {one} | {every} | {accuracy} |", flush=True)
+    return execute
+
+
+def blended(dev: ImageSet, features: NDArray[np.float64]) -> Execute:
+    """Return what adds an SVM's decision values to the logits of the pipeline's network."""
+    networks = Executor(dev.images, dev.malignant, find_resources("auto", 0, None))
+
+    def execute(runs: list[Run], label: str) -> list[RunResult]:
+        svm = side_by_side(partial(classical, "SVM", features, dev.malignant))(runs, label)
+        pairs = zip(networks(runs, label), svm, strict=True)
+        return [replace(a, logits=a.logits + b.logits) for a, b in pairs]
+
+    return execute
 
 
 def features_of(images: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
@@ -88,7 +110,7 @@ def features_of(images: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
         "LBP": np.stack([_patterns(i) for i in images]),
         "wavelets": np.stack([_wavelets(i.astype(np.float64)) for i in images]),
     }
-    return {**features, "HOG + LBP + wavelets": np.concatenate(list(features.values()), axis=1)}
+    return {**features, EVERYTHING: np.concatenate(list(features.values()), axis=1)}
 
 
 def _patterns(image: NDArray[np.uint8]) -> NDArray[np.float64]:

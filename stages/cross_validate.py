@@ -32,10 +32,10 @@ def main(
     chosen = read_config(config)
     execute = Executor(images.images, images.malignant, find_resources(device, workers, cache))
     n_splits, seed = settings.folds.n_splits, settings.seed
-    n_repeats = settings.cross_validate.n_repeats
+    repeats = settings.cross_validate
     grouped, ungrouped = (
         cross_validate(chosen, images, n_splits, n_repeats, seed, execute, grouped=kind)
-        for kind in (True, False)
+        for kind, n_repeats in ((True, repeats.n_repeats), (False, repeats.n_ungrouped))
     )
     write_arrays(out_of_fold, {"logits": grouped.logits})
     write_csv(fold_scores, *fold_rows(grouped, ungrouped))

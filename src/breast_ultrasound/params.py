@@ -131,7 +131,8 @@ class GridSearchParams(Section):
 class CrossValidateParams(Section):
     """The estimate on dev."""
 
-    n_repeats: int = Field(ge=1, le=100)
+    n_repeats: int = Field(ge=1, le=100)  # of the grouped folds
+    n_ungrouped: int = Field(ge=1, le=100)  # repeats of those that near-twins may cross
 
 
 class BaselineParams(Section):

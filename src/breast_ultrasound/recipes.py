@@ -1,6 +1,7 @@
-"""The two models: how they are trained, and what their cards say."""
+"""The models: how they are trained, and what their cards say."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +15,76 @@ from breast_ultrasound.evaluation.metrics import scores
 from breast_ultrasound.files import InputError, read_arrays
 from breast_ultrasound.model.artifact import ModelCard
 from breast_ultrasound.model.training import TrainingConfig
-from breast_ultrasound.params import AugmentParams, BaselineParams, ModelParams, TrainingParams
+from breast_ultrasound.params import (
+    AugmentParams,
+    BaselineParams,
+    FinalParams,
+    ModelParams,
+    TrainingParams,
+)
 from breast_ultrasound.runs.execute import Executor
 from breast_ultrasound.runs.run import Run, RunResult, versions
 
 # Apart from the folds' seeds, which have the path (repeat, fold).
 BASELINE_PATH, FINAL_PATH, CONTROL_PATH = (1_000_000,), (1_000_001,), (1_000_002,)
 TORCHVISION_WIDTH = 64
+Table = tuple[Sequence[str], list[list[Any]]]  # column names, then rows
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model: its card, the weights of each member, and a table with a row an epoch."""
+
+    card: ModelCard
+    weights: list[Mapping[str, NDArray[np.float32]]]
+    history: Table
+
+
+def plan_models(
+    config: TrainingConfig,
+    final: FinalParams,
+    baseline: BaselineParams,
+    baseline_weights: Mapping[str, NDArray[np.float32]] | None,
+    dev: ImageSet,
+    seed: int,
+) -> dict[str, list[Run]]:
+    """Return the runs of each model by name.
+
+    `final` learns from all of dev, `retrained` not from the images with a near-twin in test, and
+    `control` not from as many others. The baseline's run is the longest, and comes first: the
+    others run beside it.
+    """
+    runs = {"baseline": [baseline_run(baseline, dev, seed, baseline_weights)]}
+    left_out: dict[str, Literal["nothing", "leaked", "others"]] = {
+        "final": "nothing",
+        "retrained": "leaked",
+        "control": "others",
+    }
+    for name, what in left_out.items():
+        runs[name] = final_runs(config, images_without(what, dev, seed), final.n_seeds, seed)
+    return runs
+
+
+def train_models(
+    plan: Mapping[str, list[Run]], out_of_fold: NDArray[np.float32], execute: Executor
+) -> dict[str, Trained]:
+    """Carry out the runs of all models side by side.
+
+    Args:
+        out_of_fold: (N,) logits of the final configuration, of images not learned from.
+    """
+    everything = [run for runs in plan.values() for run in runs]
+    results = iter(execute(everything, ", ".join(plan)))
+    trained = {}
+    for name, runs in plan.items():
+        own = [next(results) for _ in runs]
+        card = (
+            baseline_card(runs[0], own[0], execute)
+            if name == "baseline"
+            else final_card(runs, out_of_fold, execute)
+        )
+        trained[name] = Trained(card, [result.weights for result in own], history_of(own))
+    return trained
 
 
 def baseline_run(
@@ -61,6 +125,7 @@ def baseline_run(
             flip=0, rotation=0, scale=0, shift=0, contrast=0, brightness=0, cutout=0
         ),
         average_views=False,
+        centre=False,
     )
     return Run(
         config,
@@ -167,13 +232,18 @@ def read_out_of_fold(path: Path, n_images: int) -> NDArray[np.float32]:
     return mean
 
 
-def loss_rows(results: Sequence[RunResult]) -> tuple[list[str], list[list[Any]]]:
-    """Return a table of the training loss of each epoch, a column a member: names, then rows."""
+def history_of(results: Sequence[RunResult]) -> Table:
+    """Return the training loss of each epoch: its mean over the members, and each member's.
+
+    Where the best epoch was chosen, the AUC on the scored images stands beside it.
+    """
     losses = np.stack([result.train_loss for result in results], axis=1)  # (E, M)
-    names = ["epoch", "mean", *(f"member_{i}" for i in range(len(results)))]
-    return names, [
-        [epoch + 1, float(row.mean()), *row.tolist()] for epoch, row in enumerate(losses)
-    ]
+    columns = [np.arange(1, len(losses) + 1), losses.mean(axis=1), *losses.T]
+    names = ["epoch", "train_loss", *(f"member_{i}" for i in range(len(results)))]
+    if len(results[0].val_auc):
+        columns.append(results[0].val_auc)
+        names.append("val_auc")
+    return names, [list(row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
 def _origin(executor: Executor) -> dict[str, Any]:

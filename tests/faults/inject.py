@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {
     "folds": {"n_splits": 3},
     "tune_lr": {"n_trials": 4, "n_folds": 2},
     "grid_search": {"n_folds": 2, "input_size": None, "label_smoothing": None},
-    "cross_validate": {"n_repeats": 1},
+    "cross_validate": {"n_repeats": 1, "n_ungrouped": 1},
     "baseline": {"n_epochs": 2},
     "final": {"n_seeds": 3},
     "evaluate": {"n_bootstrap": 20},
@@ -209,8 +209,7 @@ def _make_room(state: State) -> None:
 def faults_of(stage: str, n_kills: int) -> list[str]:
     """Return the faults a stage meets: those of its own processes only where it trains."""
     common = ["kill"] * n_kills + ["interrupt", "terminate"]
-    trains = {"tune_lr", "grid_search", "cross_validate", "train_final", "train_retrained",
-              "train_control"}  # fmt: skip
+    trains = {"tune_lr", "grid_search", "cross_validate", "train_final"}
     if stage not in trains:
         return common
     return [*common, "worker", *(["disk"] if os.geteuid() == 0 else [])]

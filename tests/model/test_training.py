@@ -116,6 +116,21 @@ def test_initial_weights_are_where_training_starts(config: TrainingConfig, dev: 
         fit(config, dev.images, dev.malignant, 0, CPU, initial_weights={"odd": np.zeros(1)})
 
 
+def test_centred_logits_have_the_log_odds_of_malignant_as_mean(
+    config: TrainingConfig, dev: ImageSet
+) -> None:
+    plain, centred = (
+        fit(_with(config, centre=centre), dev.images, dev.malignant, 0, CPU).model
+        for centre in (False, True)
+    )
+    before, after = (
+        predict(model, dev.images, CPU, average_views=False) for model in (plain, centred)
+    )
+    share = (dev.malignant.sum() + 0.5) / (len(dev) + 1)
+    assert after.mean() == pytest.approx(np.log(share / (1 - share)), abs=1e-4)
+    np.testing.assert_allclose(after - after.mean(), before - before.mean(), atol=1e-5)
+
+
 @pytest.mark.parametrize("n_steps", [1, 2, 5, 7, 270])
 def test_one_cycle_rises_to_the_peak_and_falls_to_nothing(
     config: TrainingConfig, n_steps: int

@@ -11,7 +11,7 @@ import pytest
 
 from tests.workspace import TINY, copy_project, environment, run, stage_command
 
-SEARCH = {"tune_lr": {"n_trials": 8, "n_folds": 2}}
+SEARCH = {"tune_lr": {"n_trials": 4, "n_folds": 2}}
 
 
 @pytest.fixture

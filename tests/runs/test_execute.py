@@ -180,7 +180,7 @@ def test_a_killed_process_costs_no_result(
 ) -> None:
     """As the system does when memory runs out; what starts again gives the same."""
     expected = [result.logits for result in executor()(runs, "undisturbed")]
-    training = config.training.model_copy(update={"n_epochs": 150})
+    training = config.training.model_copy(update={"n_epochs": 30})
     longer = config.model_copy(update={"training": training})
     resources = replace(executor(2).resources, store=Store(tmp_path / "other"))
     execute = executor(resources=resources)

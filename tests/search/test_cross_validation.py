@@ -1,4 +1,6 @@
 import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
 
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.model.training import TrainingConfig
@@ -51,6 +53,10 @@ def test_the_summary_has_stable_names(config: TrainingConfig, dev: ImageSet) -> 
     aucs = [row["auc"] for row in grouped.fold_scores]
     assert summary["auc"] == {"mean": np.mean(aucs), "sd": np.std(aucs, ddof=1)}
     assert set(summary["accuracy"]) == set(summary["ungrouped"]["auc"]) == {"mean", "sd"}
+    own = [roc_auc_score(dev.malignant, logits) for logits in grouped.logits]
+    assert summary["pooled"]["single_auc"] == pytest.approx(np.mean(own))
+    pooled = roc_auc_score(dev.malignant, grouped.logits.mean(axis=0))
+    assert summary["pooled"]["auc"] == pytest.approx(pooled)
     assert summary["ungrouped_minus_grouped"].keys() == {"auc", "auc_low", "auc_high"}
     columns, rows = fold_rows(grouped, ungrouped)
     assert columns[:2] == ["fold", "auc"]

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from breast_ultrasound.search.grid import (
     Scored,
     apply_setting,
     rank,
+    ranking_rows,
     search_grid,
     settings_of,
 )
@@ -94,18 +98,49 @@ def test_ties_go_to_the_cheaper(
     assert others == sorted(others, reverse=True)
 
 
-def test_the_best_setting_comes_first(config: TrainingConfig, dev: ImageSet) -> None:
-    def execute(runs: list[Run], label: str) -> list[RunResult]:
-        """Focal ranks perfectly, everything else backwards."""
-        sign = [1 if run.config.training.loss == "focal" else -1 for run in runs]
-        return [
-            RunResult((s * dev.malignant[run.score]).astype(np.float32), np.zeros(1), np.zeros(0))
-            for s, run in zip(sign, runs, strict=True)
-        ]
+@dataclass
+class Ranking:
+    """A learner whose AUC on every fold is what `auc` says of its configuration."""
 
+    dev: ImageSet
+    auc: Callable[[TrainingConfig], float]
+    runs: list[Run] = field(default_factory=list)
+
+    def __call__(self, runs: list[Run], label: str) -> list[RunResult]:
+        self.runs += runs
+        return [self._answer(run) for run in runs]
+
+    def _answer(self, run: Run) -> RunResult:
+        malignant = self.dev.malignant[run.score]
+        # Benign images have the logits 0, 1, …; a malignant one lies above a share `auc` of them.
+        logits = np.full(len(malignant), self.auc(run.config) * (~malignant).sum() - 0.5)
+        logits[~malignant] = np.arange((~malignant).sum())
+        return RunResult(logits.astype(np.float32), np.zeros(1), np.zeros(0))
+
+
+def test_the_best_setting_comes_first(config: TrainingConfig, dev: ImageSet) -> None:
+    execute = Ranking(dev, lambda config: float(config.training.loss == "focal"))
     folds = make_folds(dev.malignant, dev.group, 3, seed=0)[:2]
     ranked = search_grid(config, _params(loss=["bce", "focal"]), folds, dev.malignant, execute)
     assert [scored.name for scored in ranked] == ["focal", "bce"]
-    assert ranked[0].fold_auc == (1.0, 1.0)
+    assert [scored.fold_auc for scored in ranked] == [(1.0, 1.0), (0.0, 0.0)]
     assert ranked[0].auc_sd == 0
     assert ranked[0].config.training.loss == "focal"
+
+
+@pytest.mark.parametrize(("n_folds", "n_first"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3)])
+@pytest.mark.parametrize("n_settings", [1, 2, 3, 4, 5, 8])
+def test_the_worse_half_stops_after_half_of_the_folds(
+    n_settings: int, n_folds: int, n_first: int, config: TrainingConfig, dev: ImageSet
+) -> None:
+    decays = [i / 10 for i in range(n_settings)]  # the larger, the better
+    execute = Ranking(dev, lambda config: config.training.weight_decay)
+    folds = make_folds(dev.malignant, dev.group, 5, seed=0)[:n_folds]
+    ranked = search_grid(config, _params(weight_decay=decays), folds, dev.malignant, execute)
+    assert [scored.setting["weight_decay"] for scored in ranked] == decays[::-1]
+    n_kept = max(min(n_settings, 2), (n_settings + 1) // 2)
+    reached = [len(scored.fold_auc) for scored in ranked]
+    assert reached == [n_folds] * n_kept + [n_first] * (n_settings - n_kept)
+    assert len(execute.runs) == sum(reached)
+    columns, rows = ranking_rows(ranked)
+    assert [row[columns.index("n_folds")] for row in rows] == reached

@@ -42,7 +42,7 @@ def _visit_other_branches(folder: Path, reads: Reads, patch: pytest.MonkeyPatch)
     }
     write_params(folder / "other.yaml", TINY, other)
     patch.setattr("torchvision.datasets.utils.download_url", _refuse)
-    for stage, exit_code in (("download", 2), ("train_baseline", 0)):
+    for stage, exit_code in (("download", 2), ("train_final", 0)):
         reads.stage = stage
         assert call(stage, "--params", "other.yaml").exit_code == exit_code
 

@@ -146,8 +146,7 @@ add("tune_lr", "an unknown option", lambda _: ["--speed", "9"])
 add("cross_validate", "`--workers -1`", lambda _: ["--workers", "-1"])
 add("cross_validate", "`--workers many`", lambda _: ["--workers", "many"])
 add("train_final", "`--device tpu`", lambda _: ["--device", "tpu"])
-add("train_final", "`--without most`", lambda _: ["--without", "most"])
-add("train_baseline", "`--device cuda` without a GPU", lambda _: ["--device", "cuda"])
+add("tune_lr", "`--device cuda` without a GPU", lambda _: ["--device", "cuda"])
 add("audit", "no argument", lambda _: [])
 add("audit", "`--correlation 2`", lambda _: ["a.npz", "--correlation", "2"])
 add("audit", "`--fail-over -1`", lambda _: ["a.npz", "--fail-over", "-1"])
@@ -305,11 +304,11 @@ add("grid_search", "dev.npz: fewer groups than folds", _dev(_one_group))
 add("grid_search", "dev.npz: other types", _dev(lambda a: a.update(group=a["group"].astype(">i8"))))
 add("cross_validate", "dev.npz: an array gone", _dev(lambda arrays: arrays.pop("leaked")))
 add(
-    "train_baseline",
+    "train_final",
     "dev.npz: no images",
     _dev(lambda a: a.update({k: v[:0] for k, v in a.items()})),
 )
-add("train_baseline", "dev.npz is not there", lambda _: ["--dev", "gone.npz"])
+add("train_final", "dev.npz is not there", lambda _: ["--dev", "gone.npz"])
 
 
 def _json(option: str, text: str) -> Prepare:

@@ -2,7 +2,6 @@
 
 from torch import Tensor
 from torch.nn import functional
-from torchvision.ops import sigmoid_focal_loss
 
 from breast_ultrasound.params import TrainingParams
 
@@ -35,6 +34,8 @@ def focal(logits: Tensor, targets: Tensor, weights: Tensor, gamma: float) -> Ten
 
     With gamma 0 it is `bce`.
     """
+    from torchvision.ops import sigmoid_focal_loss  # seconds, which no reader of stored runs waits
+
     losses: Tensor = sigmoid_focal_loss(logits, targets, alpha=-1, gamma=gamma, reduction="none")
     return (losses * weights).sum() / weights.sum()
 

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.resnet import BasicBlock
 
 from breast_ultrasound.params import ModelParams
 
@@ -66,6 +65,8 @@ class ResNet(nn.Module):
 
 def _stage(n_in: int, n_out: int, n_blocks: int, stride: int) -> nn.Sequential:
     """Return `n_blocks` basic blocks, the first of which changes resolution and channels."""
+    from torchvision.models.resnet import BasicBlock  # seconds, which only networks wait for
+
     if n_blocks == 0:
         return nn.Sequential()
     downsample = None

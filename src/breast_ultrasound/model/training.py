@@ -37,6 +37,7 @@ class TrainingConfig(Section):
     training: TrainingParams
     augment: AugmentParams
     average_views: bool  # predict the mean logit of an image's mirrored and shifted views
+    centre: bool  # shift logits so that their mean over the training images fits the classes
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -151,7 +152,28 @@ def _fit(
                 best = weights_of(average)
     if best:
         load_weights(_network(average), best)
-    return Fitted(_network(average), np.array(losses), np.array(aucs))
+    network = _network(average)
+    if config.centre:
+        _centre(network, images, malignant, hardware)
+    return Fitted(network, np.array(losses), np.array(aucs))
+
+
+def _centre(
+    network: nn.Module,
+    images: NDArray[np.uint8],
+    malignant: NDArray[np.bool_],
+    hardware: Hardware,
+) -> None:
+    """Shift the last bias: the mean logit becomes the log odds of malignant, on training images.
+
+    Where trainings end, one is bolder towards malignant than another. That is noise where logits of
+    several networks are put together: out of folds, and under one calibration.
+    """
+    n_malignant = malignant.sum()
+    log_odds = np.log((n_malignant + 0.5) / (len(malignant) - n_malignant + 0.5))
+    mean = predict(network, images, hardware, average_views=False).mean()
+    with torch.no_grad():
+        network.get_parameter("fc.bias").add_(float(log_odds - mean))
 
 
 def predict(

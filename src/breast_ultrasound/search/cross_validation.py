@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.folds import Fold, make_folds
 from breast_ultrasound.evaluation.calibration import choose_decision
-from breast_ultrasound.evaluation.metrics import Scores, auc_difference, mean_and_sd, scores
+from breast_ultrasound.evaluation.metrics import Scores, auc, auc_difference, mean_and_sd, scores
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import EvaluateParams
 from breast_ultrasound.search.fold_runs import Execute, run_on
@@ -86,21 +86,36 @@ def summarise(
     """Return the content of metrics/cross_validate.json.
 
     `pooled` scores the mean logit of each image over the repeats, with a calibration chosen
-    on the same scores: what the final model is given, so it flatters a little.
-    `ungrouped_minus_grouped.auc` is the difference of the AUCs of all out-of-fold logits of a
-    repeat, averaged over the repeats, with an interval that resamples near-twin groups.
+    on the same scores: what the final model is given, so it flatters a little. `pooled.single_auc`
+    is of all out-of-fold logits of a repeat, one network's an image, averaged over the repeats.
+    `ungrouped_minus_grouped.auc` is the difference of such averages over the repeats that both
+    have, with an interval that resamples near-twin groups.
     """
+    n_both = min(len(grouped.logits), len(ungrouped.logits))
     pooled = grouped.logits.mean(axis=0)
     decision = choose_decision(pooled, dev.malignant)
     probability = decision.probability(pooled)
     return {
         **mean_and_sd(grouped.fold_scores),
-        "pooled": scores(dev.malignant, probability, decision.threshold),
+        "pooled": {
+            **scores(dev.malignant, probability, decision.threshold),
+            "single_auc": single_auc(grouped.logits, dev.malignant),
+        },
         "ungrouped": mean_and_sd(ungrouped.fold_scores),
         "ungrouped_minus_grouped": auc_difference(
-            ungrouped.logits, grouped.logits, dev.malignant, dev.group, interval, seed
+            ungrouped.logits[:n_both],
+            grouped.logits[:n_both],
+            dev.malignant,
+            dev.group,
+            interval,
+            seed,
         ),
     }
+
+
+def single_auc(logits: NDArray[np.float32], malignant: NDArray[np.bool_]) -> float:
+    """Return the mean over rows of the AUC of logits (R, N): of one network an image."""
+    return float(np.mean([auc(malignant, row) for row in logits]))
 
 
 def fold_rows(

@@ -1,7 +1,8 @@
 """The grid: every combination of the lists under grid_search, scored on grouped folds."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -31,7 +32,7 @@ class Scored:
     Attributes:
         setting: the values that the grid varies, by name.
         config: the configuration they make.
-        fold_auc: AUC on each fold.
+        fold_auc: AUC on each fold that it got to.
         flops: floating-point operations of all forward passes of one image in a training.
     """
 
@@ -92,21 +93,39 @@ def search_grid(
     malignant: NDArray[np.bool_],
     execute: Execute,
 ) -> list[Scored]:
-    """Score every setting on every fold; the best comes first, see `rank`."""
-    settings = settings_of(params)
-    configs = [apply_setting(config, setting) for setting in settings]
-    runs = [run_on(candidate, fold) for candidate in configs for fold in folds]
-    results = iter(execute(runs, f"{len(settings)} settings × {len(folds)} folds"))
-    scored = [
-        Scored(
-            setting,
-            candidate,
-            tuple(fold_auc(next(results), fold, malignant) for fold in folds),
-            count_flops(candidate.model, SIDE) * candidate.training.n_epochs,
-        )
-        for setting, candidate in zip(settings, configs, strict=True)
-    ]
-    return rank(scored, params.tie)
+    """Score every setting on half of the folds, and the better half of them on all.
+
+    A round of successive halving (Jamieson and Talwalkar 2016, https://arxiv.org/abs/1502.07943).
+    At least two settings go on: a choice between two is worth every fold (docs/lab-notes.md). The
+    best comes first, see `rank`; those that stopped come last.
+    """
+    scored = []
+    for setting in settings_of(params):
+        candidate = apply_setting(config, setting)
+        flops = count_flops(candidate.model, SIDE) * candidate.training.n_epochs
+        scored.append(Scored(setting, candidate, (), flops))
+    n_first = math.ceil(len(folds) / 2)
+    scored = _score_on(scored, folds[:n_first], malignant, execute)
+    scored.sort(key=lambda s: -s.auc)
+    n_kept = max(2, math.ceil(len(scored) / 2))
+    kept, stopped = scored[:n_kept], scored[n_kept:]
+    if n_first < len(folds):
+        kept = _score_on(kept, folds[n_first:], malignant, execute)
+    return [*rank(kept, params.tie), *stopped]
+
+
+def _score_on(
+    scored: Sequence[Scored],
+    folds: Sequence[Fold],
+    malignant: NDArray[np.bool_],
+    execute: Execute,
+) -> list[Scored]:
+    """Return the settings with the AUCs of more folds."""
+    runs = [run_on(s.config, fold) for s in scored for fold in folds]
+    numbers = ", ".join(str(fold.number + 1) for fold in folds)
+    results = iter(execute(runs, f"{len(scored)} settings, folds {numbers}"))
+    more = [tuple(fold_auc(next(results), fold, malignant) for fold in folds) for _ in scored]
+    return [replace(s, fold_auc=s.fold_auc + aucs) for s, aucs in zip(scored, more, strict=True)]
 
 
 def rank(scored: Sequence[Scored], tie: float) -> list[Scored]:
@@ -134,5 +153,5 @@ def summarise(ranked: Sequence[Scored]) -> dict[str, Any]:
 
 def ranking_rows(ranked: Sequence[Scored]) -> tuple[list[str], list[list[Any]]]:
     """Return a table of the settings, the chosen one first: column names, then rows."""
-    rows = [[s.name, s.auc, s.auc_sd, s.flops] for s in ranked]
-    return ["setting", "auc", "auc_sd", "flops"], rows
+    rows = [[s.name, s.auc, s.auc_sd, len(s.fold_auc), s.flops] for s in ranked]
+    return ["setting", "auc", "auc_sd", "n_folds", "flops"], rows

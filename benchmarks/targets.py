@@ -1,0 +1,187 @@
+"""What the project has set itself, beside what it reaches: one table, timed in one run.
+
+    python -m benchmarks.targets [--epochs 3]
+
+Scores are the committed metrics, and the official MedMNIST recipe's on the same folds
+(`benchmarks.references`, trained now unless it was before). The pipeline runs from nothing, with an
+empty store, in a temporary copy. The recipe trains a few epochs, evaluations included, and is
+extrapolated to its 100. Only ratios carry over to other machines.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torchvision.models import resnet18
+
+from benchmarks.official_recipe import (
+    N_EPOCHS,
+    as_tensors,
+    official_network,
+    score,
+    train_one_epoch,
+)
+from benchmarks.references import cross_validated, official, side_by_side
+from breast_ultrasound.data.dataset import SPLITS, ImageSet
+from breast_ultrasound.files import read_json
+from breast_ultrasound.model.training import TrainingConfig, fit, read_config
+from breast_ultrasound.params import load_params
+from breast_ultrasound.recipes import final_runs
+from breast_ultrasound.runs.execute import Executor, find_resources
+from breast_ultrasound.search.cross_validation import single_auc
+from tests.workspace import ROOT, copy_project, environment
+
+STAGES = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
+EPOCHS_ON_FOLDS = 20  # of the official recipe; 100 would take hours
+
+
+def main() -> None:
+    """Print the table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of the recipe to time")
+    n_epochs = parser.parse_args().epochs
+    print("| what | here | aim |\n| --- | --- | --- |")
+    for row in [*score_rows(), *time_rows(n_epochs)]:
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+def score_rows() -> Iterator[tuple[str, str, str]]:
+    """Yield the scores that have an aim: what, the value and the aim."""
+    pooled = read_json(ROOT / "metrics/cross_validate.json")["pooled"]
+    final = read_json(ROOT / "metrics/evaluate.json")["final"]
+    n_seeds = load_params(ROOT / "params.yaml").final.n_seeds
+    single, test, leak_free = final["single"]["test"], final["test"], final["leak_free"]
+    for what, value, aim in (
+        ("dev, AUC of one network, grouped folds", pooled["single_auc"], "0.880"),
+        ("dev, AUC of the mean over the repeats", pooled["auc"], "0.890"),
+        ("dev, accuracy of the mean over the repeats", pooled["accuracy"], "0.860"),
+        (f"test, AUC of one network, mean of {n_seeds}", single["auc"]["mean"], "0.925"),
+        (f"test, accuracy of one network, mean of {n_seeds}", single["accuracy"]["mean"], "0.888"),
+        ("test, AUC of the ensemble", test["auc"], "0.935"),
+        ("leak-free, AUC of the ensemble", leak_free["auc"], f"{test['auc']:.3f}, as on test"),
+        ("leak-free, accuracy of the ensemble", leak_free["accuracy"],
+         f"{test['accuracy']:.3f}, as on test"),
+    ):  # fmt: skip
+        yield what, f"{value:.3f}", aim
+    dev = ImageSet.load(ROOT / "data/processed/dev.npz")
+    answer = partial(official, "ResNet-18", EPOCHS_ON_FOLDS, dev)
+    result = cross_validated(dev, 1, side_by_side(answer))
+    what = (
+        f"dev, AUC of the official recipe, {EPOCHS_ON_FOLDS} epochs, one repeat of the same folds"
+    )
+    yield what, f"{single_auc(result.logits, dev.malignant):.3f}", ""
+
+
+def time_rows(n_epochs: int) -> Iterator[tuple[str, str, str]]:
+    """Yield the times: what, the value and the aim, if there is one."""
+    with tempfile.TemporaryDirectory(prefix="breast-ultrasound-bench-") as temporary:
+        folder, env = prepare(Path(temporary))
+        pipeline = seconds(lambda: call(["dvc", "repro"], folder, env))
+        yield "`dvc repro` from nothing", f"{pipeline:.0f} s", "480 s"
+        again = seconds(lambda: call(["dvc", "repro"], folder, env))
+        yield "`dvc repro` again", f"{again:.1f} s", ""
+        slowest = max(help_seconds(stage, folder, env) for stage in STAGES)
+        yield "`python -m stages.… --help`, the slowest", f"{slowest:.2f} s", ""
+        recipe = time_official(folder, n_epochs) / n_epochs * N_EPOCHS
+        yield f"official recipe, {N_EPOCHS} epochs, from {n_epochs}", f"{recipe:.0f} s", ""
+        yield "official recipe / `dvc repro`", f"{recipe / pipeline:.2f}", "2"
+        one = time_trainings(folder, Path(temporary) / "one", n_workers=1, n_runs=1)
+        yield "official recipe / one network of the final model", f"{recipe / one:.0f}", "20"
+        alone, beside = (
+            time_trainings(folder, Path(temporary) / str(n), n_workers=n, n_runs=8) for n in (1, 2)
+        )
+        yield "speed-up of eight trainings by a second worker", f"{alone / beside:.2f}", "1.8"
+        yield "share of a training in convolutions", f"{convolutions(folder):.0%}", "90%"
+
+
+def time_trainings(folder: Path, store: Path, n_workers: int, n_runs: int) -> float:
+    """Return the seconds that networks of the final model take, with an empty store."""
+    execute, config = executor(folder, store, n_workers)
+    runs = final_runs(config, np.arange(len(execute.images)), n_runs, seed=0)
+    return seconds(lambda: execute(runs, f"workers: {n_workers}"))
+
+
+def convolutions(folder: Path) -> float:
+    """Return the share of the time of two epochs that convolutions take, both ways."""
+    execute, config = executor(folder, folder, n_workers=1)
+    training = config.training.model_copy(update={"n_epochs": 2})
+    short = config.model_copy(update={"training": training})
+    hardware = execute.resources.hardware
+    with torch.profiler.profile() as profile:
+        fit(short, execute.images, execute.malignant, 0, hardware)
+    times = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    return sum(time for name, time in times.items() if "conv" in name.lower()) / sum(times.values())
+
+
+def executor(folder: Path, store: Path, n_workers: int) -> tuple[Executor, TrainingConfig]:
+    """Return an executor for dev with a store of its own, and the chosen configuration."""
+    dev = ImageSet.load(folder / "data/processed/dev.npz")
+    resources = find_resources("auto", n_workers, store)
+    config = read_config(folder / "data/chosen.json")
+    return Executor(dev.images, dev.malignant, resources), config
+
+
+def prepare(temporary: Path, *changes: dict[str, Any]) -> tuple[Path, dict[str, str]]:
+    """Copy the project, without git; what the search path finds from here is found there too."""
+    folder = copy_project(temporary / "project", *changes)
+    (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
+    for place in load_params(ROOT / "params.yaml").data.search_path:
+        source = (ROOT / Path(place).expanduser()).resolve()
+        if source.is_dir() and not Path(place).expanduser().is_absolute():
+            shutil.copytree(source, (folder / place).resolve(), dirs_exist_ok=True)
+    return folder, environment(temporary / "cache")
+
+
+def help_seconds(stage: str, folder: Path, env: dict[str, str]) -> float:
+    """Return how long a stage takes to explain itself, the best of three."""
+    command = [sys.executable, "-m", f"stages.{stage}", "--help"]
+    return min(seconds(lambda: call(command, folder, env)) for _ in range(3))
+
+
+def call(command: list[str], folder: Path, env: dict[str, str]) -> None:
+    """Run a command in silence; stop when it fails."""
+    done = subprocess.run(command, cwd=folder, env=env, text=True, capture_output=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Return how long `action` takes."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def time_official(folder: Path, n_epochs: int) -> float:
+    """Return the seconds of `n_epochs` of the recipe on all cores.
+
+    Train, val and test are scored after each epoch. The scores are thrown away: only the time is
+    wanted.
+    """
+    dev, test = (ImageSet.load(folder / f"data/processed/{name}.npz") for name in ("dev", "test"))
+    parts = [dev.subset(dev.split == i) for i in range(len(SPLITS) - 1)] + [test]
+    tensors = [as_tensors(part) for part in parts]
+    network = official_network(resnet18)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    train_one_epoch(network, optimizer, *tensors[1])  # warms up on the small val part
+
+    def epochs() -> None:
+        for _ in range(n_epochs):
+            train_one_epoch(network, optimizer, *tensors[0])
+            for images, _ in tensors:
+                score(network, images)
+
+    return seconds(epochs)
+
+
+if __name__ == "__main__":
+    main()
