@@ -41,7 +41,7 @@ experiments: setup ## Compare experiments: learning rate, chosen setting, headli
 demo: setup ## Run the pipeline on generated phantoms in a temporary copy, 2 minutes
 	python -m tests.demo
 
-bench: setup ## Print what is reached beside what is aimed at; then the audit as sets grow
+bench: setup ## Print what is reached beside what is aimed at, 45 minutes; time the audit
 	python -m benchmarks.targets
 	python -m benchmarks.audit_scaling
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from benchmarks.targets import score_rows
 from tests.results_table import (
     band_rows,
     clean_split,
@@ -22,6 +23,11 @@ def test_the_results_are_the_committed_ones() -> None:
     """`python -m tests.results_table` prints the rows to paste."""
     for row in rows():
         assert row in README
+
+
+def test_the_scores_beside_the_aims_are_the_committed_ones() -> None:
+    for row in score_rows():
+        assert f"| {' | '.join(row)} |" in README
 
 
 def test_the_effects_of_near_twins_are_the_committed_ones() -> None:
