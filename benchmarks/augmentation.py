@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.evaluation.metrics import auc_difference
@@ -17,7 +16,7 @@ from breast_ultrasound.model.training import TrainingConfig, read_config
 from breast_ultrasound.params import AugmentParams, Params, load_params
 from breast_ultrasound.recipes import baseline_run, final_runs
 from breast_ultrasound.runs.execute import Executor, Resources, find_resources
-from breast_ultrasound.search.cross_validation import cross_validate
+from breast_ultrasound.search.cross_validation import cross_validate, single_auc
 from tests.workspace import ROOT
 
 NONE = AugmentParams(flip=0, rotation=0, scale=0, shift=0, contrast=0, brightness=0, cutout=0)
@@ -75,7 +74,7 @@ def report(
 ) -> None:
     """Print a row: mean AUC over trainings without and with, and the paired difference."""
     truth = images.malignant
-    without, with_ = (np.mean([roc_auc_score(truth, row) for row in rows]) for rows in arms)
+    without, with_ = (single_auc(rows, truth) for rows in arms)
     row = auc_difference(arms[1], arms[0], truth, images.group, params.evaluate, params.seed)
     gain = f"{row['auc']:+.3f} [{row['auc_low']:+.3f}, {row['auc_high']:+.3f}]"
     print(f"| {recipe} | {words} | {without:.3f} | {with_:.3f} | {gain} |", flush=True)

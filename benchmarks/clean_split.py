@@ -11,9 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.targets import prepare
 from breast_ultrasound.files import read_json, write_json
 from tests.results_table import CLEAN_SPLIT, origin, row_of
+from tests.workspace import copy_with_data
 
 CACHE = "BREAST_ULTRASOUND_CACHE"  # the user's store, not one of its own
 
@@ -21,7 +21,7 @@ CACHE = "BREAST_ULTRASOUND_CACHE"  # the user's store, not one of its own
 def main() -> None:
     """Run it with the user's store, keep the metrics, and print the row."""
     with tempfile.TemporaryDirectory(prefix="breast-ultrasound-clean-") as temporary:
-        folder, env = prepare(Path(temporary), {"data": {"split": "clean"}})
+        folder, env = copy_with_data(Path(temporary), {"data": {"split": "clean"}})
         del env[CACHE]
         env |= {name: value for name, value in os.environ.items() if name == CACHE}
         if subprocess.run(["dvc", "repro"], cwd=folder, env=env, check=False).returncode:

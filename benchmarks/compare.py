@@ -42,7 +42,8 @@ def main() -> None:
         result = cross_validate(config, dev, n_splits, arguments.repeats, seed, execute)
         aucs = np.array([row["auc"] for row in result.fold_scores])
         first = aucs if first is None else first
-        print(f"| {changes or 'as chosen'} | {cells(result, aucs, first, dev)} |", flush=True)
+        row = cells(result, aucs, first, dev)
+        print(f"| {changes or 'as chosen'} | {' | '.join(row)} |", flush=True)
 
 
 def change(config: TrainingConfig, changes: str) -> TrainingConfig:
@@ -58,7 +59,7 @@ def change(config: TrainingConfig, changes: str) -> TrainingConfig:
 
 def cells(
     result: CrossValidation, aucs: NDArray[np.float64], first: NDArray[np.float64], dev: ImageSet
-) -> str:
+) -> list[str]:
     """Return a row: means with standard errors over folds, then scores of all images at once.
 
     One network: the out-of-fold logits of a repeat, mean over repeats. All: their mean over the
@@ -70,10 +71,10 @@ def cells(
     single = single_auc(result.logits, dev.malignant)
     ensemble = auc(dev.malignant, result.logits.mean(axis=0))
     accuracy = np.mean([row["accuracy"] for row in result.fold_scores])
-    return " | ".join((
+    return [
         f"{aucs.mean():.3f} ± {error:.3f}", f"{difference.mean():+.3f} ± {paired:.3f}",
         f"{single:.3f}", f"{ensemble:.3f}", f"{accuracy:.3f}",
-    ))  # fmt: skip
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

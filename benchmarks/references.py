@@ -51,7 +51,7 @@ def main() -> None:
     dev = ImageSet.load(ROOT / "data/processed/dev.npz")
     print("| learner | AUC of folds | AUC, one | AUC, all repeats | accuracy |")
     print("| --- | --- | --- | --- | --- |")
-    features: dict[str, NDArray[np.float64]] = features_of(dev.images)
+    features = features_of(dev.images)
     for name, values in features.items():
         for learner in ("SVM", "gradient boosting"):
             answer = partial(classical, learner, values, dev.malignant)
@@ -68,8 +68,8 @@ def print_row(name: str, dev: ImageSet, n_repeats: int, execute: Execute) -> Non
     """Cross-validate a learner, and print its row."""
     result = cross_validated(dev, n_repeats, execute)
     aucs = np.array([row["auc"] for row in result.fold_scores])
-    folds, _, one, every, accuracy = cells(result, aucs, aucs, dev).split(" | ")
-    print(f"| {name} | {folds} | {one} | {every} | {accuracy} |", flush=True)
+    folds, _, *rest = cells(result, aucs, aucs, dev)  # no first row to differ from
+    print(f"| {' | '.join((name, folds, *rest))} |", flush=True)
 
 
 def cross_validated(dev: ImageSet, n_repeats: int, execute: Execute) -> CrossValidation:

@@ -9,7 +9,6 @@ extrapolated to its 100. Only ratios carry over to other machines.
 """
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,13 +31,12 @@ from benchmarks.official_recipe import (
 )
 from benchmarks.references import cross_validated, official, side_by_side
 from breast_ultrasound.data.dataset import SPLITS, ImageSet
-from breast_ultrasound.files import read_json
 from breast_ultrasound.model.training import TrainingConfig, fit, read_config
-from breast_ultrasound.params import load_params
 from breast_ultrasound.recipes import final_runs
 from breast_ultrasound.runs.execute import Executor, find_resources
 from breast_ultrasound.search.cross_validation import single_auc
-from tests.workspace import ROOT, copy_project, environment
+from tests.results_table import aim_rows
+from tests.workspace import ROOT, copy_with_data
 
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
 EPOCHS_ON_FOLDS = 20  # of the official recipe; 100 would take hours
@@ -50,29 +47,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=3, help="epochs of the recipe to time")
     n_epochs = parser.parse_args().epochs
-    print("| what | here | aim |\n| --- | --- | --- |")
-    for row in chain(score_rows(), official_rows(), time_rows(n_epochs)):
+    print("| what | here | aim |\n| --- | --- | --- |", *aim_rows(), sep="\n", flush=True)
+    for row in chain(official_rows(), time_rows(n_epochs)):
         print(f"| {' | '.join(row)} |", flush=True)
-
-
-def score_rows() -> Iterator[tuple[str, str, str]]:
-    """Yield the committed scores that have an aim: what, the value and the aim."""
-    pooled = read_json(ROOT / "metrics/cross_validate.json")["pooled"]
-    final = read_json(ROOT / "metrics/evaluate.json")["final"]
-    n_seeds = load_params(ROOT / "params.yaml").final.n_seeds
-    single, test, leak_free = final["single"]["test"], final["test"], final["leak_free"]
-    for what, value, aim in (
-        ("dev, AUC of one network, grouped folds", pooled["single_auc"], "0.880"),
-        ("dev, AUC of the mean over the repeats", pooled["auc"], "0.890"),
-        ("dev, accuracy of the mean over the repeats", pooled["accuracy"], "0.860"),
-        (f"test, AUC of one network, mean of {n_seeds}", single["auc"]["mean"], "0.925"),
-        (f"test, accuracy of one network, mean of {n_seeds}", single["accuracy"]["mean"], "0.888"),
-        ("test, AUC of the ensemble", test["auc"], "0.935"),
-        ("leak-free, AUC of the ensemble", leak_free["auc"], f"{test['auc']:.3f}, as on test"),
-        ("leak-free, accuracy of the ensemble", leak_free["accuracy"],
-         f"{test['accuracy']:.3f}, as on test"),
-    ):  # fmt: skip
-        yield what, f"{value:.3f}", aim
 
 
 def official_rows() -> Iterator[tuple[str, str, str]]:
@@ -89,7 +66,7 @@ def official_rows() -> Iterator[tuple[str, str, str]]:
 def time_rows(n_epochs: int) -> Iterator[tuple[str, str, str]]:
     """Yield the times: what, the value and the aim, if there is one."""
     with tempfile.TemporaryDirectory(prefix="breast-ultrasound-bench-") as temporary:
-        folder, env = prepare(Path(temporary))
+        folder, env = copy_with_data(Path(temporary))
         pipeline = seconds(lambda: call(["dvc", "repro"], folder, env))
         yield "`dvc repro` from nothing", f"{pipeline:.0f} s", "480 s"
         again = seconds(lambda: call(["dvc", "repro"], folder, env))
@@ -133,17 +110,6 @@ def executor(folder: Path, store: Path, n_workers: int) -> tuple[Executor, Train
     resources = find_resources("auto", n_workers, store)
     config = read_config(folder / "data/chosen.json")
     return Executor(dev.images, dev.malignant, resources), config
-
-
-def prepare(temporary: Path, *changes: dict[str, Any]) -> tuple[Path, dict[str, str]]:
-    """Copy the project, without git; what the search path finds from here is found there too."""
-    folder = copy_project(temporary / "project", *changes)
-    (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
-    for place in load_params(ROOT / "params.yaml").data.search_path:
-        source = (ROOT / Path(place).expanduser()).resolve()
-        if source.is_dir() and not Path(place).expanduser().is_absolute():
-            shutil.copytree(source, (folder / place).resolve(), dirs_exist_ok=True)
-    return folder, environment(temporary / "cache")
 
 
 def help_seconds(stage: str, folder: Path, env: dict[str, str]) -> float:

@@ -26,7 +26,6 @@ def main(
     from breast_ultrasound.data.dataset import ImageSet
     from breast_ultrasound.files import write_csv
     from breast_ultrasound.model.artifact import save_model
-    from breast_ultrasound.model.pretrained import imagenet_weights
     from breast_ultrasound.model.training import read_config
     from breast_ultrasound.params import load_params
     from breast_ultrasound.recipes import plan_models, read_out_of_fold, train_models
@@ -37,6 +36,8 @@ def main(
     logits = read_out_of_fold(out_of_fold, len(images))
     weights = None
     if settings.baseline.weights == "imagenet":
+        from breast_ultrasound.model.pretrained import imagenet_weights
+
         weights = imagenet_weights(settings.data.search_path)
     plan = plan_models(
         read_config(config), settings.final, settings.baseline, weights, images, settings.seed

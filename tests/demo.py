@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.workspace import copy_project, environment
+from tests.workspace import copy_without_git, environment
 
 SMALL = {
     "data": {"name": "phantom", "n_phantoms": 400},
@@ -23,10 +23,8 @@ SMALL = {
 
 def main() -> int:
     """Run it, and say where to look."""
-    folder = copy_project(Path(tempfile.mkdtemp(prefix="breast-ultrasound-demo-")), SMALL)
+    folder = copy_without_git(Path(tempfile.mkdtemp(prefix="breast-ultrasound-demo-")), SMALL)
     env = environment(folder / "cache")
-    # Without git: the copy belongs to no repository.
-    (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
     dvc = [sys.executable, "-m", "dvc"]
     if subprocess.run([*dvc, "repro"], cwd=folder, env=env, check=False).returncode:
         return 1

@@ -66,6 +66,27 @@ def copy_project(folder: Path, *changes: dict[str, Any]) -> Path:
     return folder
 
 
+def copy_without_git(folder: Path, *changes: dict[str, Any]) -> Path:
+    """Copy what a run needs, to belong to no repository."""
+    copy_project(folder, *changes)
+    (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
+    return folder
+
+
+def copy_with_data(temporary: Path, *changes: dict[str, Any]) -> tuple[Path, dict[str, str]]:
+    """Copy what a run needs, without git, and what the search path finds from here.
+
+    Returns:
+        the folder, and an environment with an empty store.
+    """
+    folder = copy_without_git(temporary / "project", *changes)
+    for place in shipped_params()["data"]["search_path"]:
+        source = (ROOT / Path(place).expanduser()).resolve()
+        if source.is_dir() and not Path(place).expanduser().is_absolute():
+            shutil.copytree(source, (folder / place).resolve(), dirs_exist_ok=True)
+    return folder, environment(temporary / "cache")
+
+
 def dvc_stages() -> dict[str, dict[str, Any]]:
     """Return the stages of dvc.yaml."""
     stages: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

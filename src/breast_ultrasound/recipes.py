@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import SPLITS, ImageSet
 from breast_ultrasound.data.folds import derive_seed
-from breast_ultrasound.evaluation.calibration import PLAIN, choose_decision
+from breast_ultrasound.evaluation.calibration import PLAIN, Decision, choose_decision
 from breast_ultrasound.evaluation.metrics import scores
 from breast_ultrasound.files import InputError, read_arrays
 from breast_ultrasound.model.artifact import ModelCard
@@ -28,7 +28,7 @@ from breast_ultrasound.runs.run import Run, RunResult, versions
 # Apart from the folds' seeds, which have the path (repeat, fold).
 BASELINE_PATH, FINAL_PATH, CONTROL_PATH = (1_000_000,), (1_000_001,), (1_000_002,)
 TORCHVISION_WIDTH = 64
-Table = tuple[Sequence[str], list[list[Any]]]  # column names, then rows
+LeftOut = Literal["nothing", "leaked", "others"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Trained:
 
     card: ModelCard
     weights: list[Mapping[str, NDArray[np.float32]]]
-    history: Table
+    history: tuple[list[str], list[list[Any]]]  # column names, then rows
 
 
 def plan_models(
@@ -55,11 +55,8 @@ def plan_models(
     others run beside it.
     """
     runs = {"baseline": [baseline_run(baseline, dev, seed, baseline_weights)]}
-    left_out: dict[str, Literal["nothing", "leaked", "others"]] = {
-        "final": "nothing",
-        "retrained": "leaked",
-        "control": "others",
-    }
+    left_out: dict[str, LeftOut]
+    left_out = {"final": "nothing", "retrained": "leaked", "control": "others"}
     for name, what in left_out.items():
         runs[name] = final_runs(config, images_without(what, dev, seed), final.n_seeds, seed)
     return runs
@@ -71,20 +68,41 @@ def train_models(
     """Carry out the runs of all models side by side.
 
     Args:
-        out_of_fold: (N,) logits of the final configuration, of images not learned from.
+        out_of_fold: (N,) logits of the final configuration, of images not learned from: the
+            ensembles are calibrated on them. The baseline is not: plain probabilities, called at
+            0.5.
     """
     everything = [run for runs in plan.values() for run in runs]
     results = iter(execute(everything, ", ".join(plan)))
+    calibrated = choose_decision(out_of_fold, execute.malignant)
+    probability = calibrated.probability(out_of_fold)
+    estimates = scores(execute.malignant, probability, calibrated.threshold)
+    out_of_fold_scores = {f"out_of_fold_{name}": value for name, value in estimates.items()}
     trained = {}
     for name, runs in plan.items():
         own = [next(results) for _ in runs]
-        card = (
-            baseline_card(runs[0], own[0], execute)
-            if name == "baseline"
-            else final_card(runs, out_of_fold, execute)
-        )
+        decision, said = calibrated, out_of_fold_scores
+        if name == "baseline":
+            decision, said = PLAIN, {"val_auc": float(own[0].val_auc.max())}
+        card = _card(runs, decision, said, execute)
         trained[name] = Trained(card, [result.weights for result in own], history_of(own))
     return trained
+
+
+def _card(
+    runs: Sequence[Run], decision: Decision, said: Mapping[str, float], execute: Executor
+) -> ModelCard:
+    return ModelCard(
+        config=runs[0].config,
+        seeds=[run.seed for run in runs],
+        temperature=decision.temperature,
+        offset=decision.offset,
+        threshold=decision.threshold,
+        data=execute.data_digest,
+        versions=versions(),
+        trained_on=execute.trained_on,
+        scores=dict(said),
+    )
 
 
 def baseline_run(
@@ -138,22 +156,7 @@ def baseline_run(
     )
 
 
-def baseline_card(run: Run, result: RunResult, executor: Executor) -> ModelCard:
-    """Return the baseline's card: plain probabilities, called at 0.5."""
-    return ModelCard(
-        config=run.config,
-        seeds=[run.seed],
-        temperature=PLAIN.temperature,
-        offset=PLAIN.offset,
-        threshold=PLAIN.threshold,
-        scores={"val_auc": float(result.val_auc.max())},
-        **_origin(executor),
-    )
-
-
-def images_without(
-    left_out: Literal["nothing", "leaked", "others"], dev: ImageSet, seed: int
-) -> NDArray[np.int64]:
+def images_without(left_out: LeftOut, dev: ImageSet, seed: int) -> NDArray[np.int64]:
     """Return the dev images to learn from, as ascending indices.
 
     Args:
@@ -192,28 +195,6 @@ def final_runs(
     ]
 
 
-def final_card(
-    runs: Sequence[Run], out_of_fold: NDArray[np.float32], executor: Executor
-) -> ModelCard:
-    """Return the final model's card.
-
-    Args:
-        out_of_fold: (N,) logits of the same configuration, of images not learned from.
-    """
-    malignant = executor.malignant
-    decision = choose_decision(out_of_fold, malignant)
-    estimates = scores(malignant, decision.probability(out_of_fold), decision.threshold)
-    return ModelCard(
-        config=runs[0].config,
-        seeds=[run.seed for run in runs],
-        temperature=decision.temperature,
-        offset=decision.offset,
-        threshold=decision.threshold,
-        scores={f"out_of_fold_{name}": value for name, value in estimates.items()},
-        **_origin(executor),
-    )
-
-
 def read_out_of_fold(path: Path, n_images: int) -> NDArray[np.float32]:
     """Return the mean out-of-fold logit of each image over the repeats, (N,).
 
@@ -232,7 +213,7 @@ def read_out_of_fold(path: Path, n_images: int) -> NDArray[np.float32]:
     return mean
 
 
-def history_of(results: Sequence[RunResult]) -> Table:
+def history_of(results: Sequence[RunResult]) -> tuple[list[str], list[list[Any]]]:
     """Return the training loss of each epoch: its mean over the members, and each member's.
 
     Where the best epoch was chosen, the AUC on the scored images stands beside it.
@@ -244,11 +225,3 @@ def history_of(results: Sequence[RunResult]) -> Table:
         columns.append(results[0].val_auc)
         names.append("val_auc")
     return names, [list(row) for row in zip(*(column.tolist() for column in columns), strict=True)]
-
-
-def _origin(executor: Executor) -> dict[str, Any]:
-    return {
-        "data": executor.data_digest,
-        "versions": versions(),
-        "trained_on": executor.trained_on,
-    }
