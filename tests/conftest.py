@@ -32,7 +32,7 @@ def config(tiny_params: Params) -> TrainingConfig:
         training=tiny_params.training,
         augment=tiny_params.augment,
         average_views=True,
-        centre=True,
+        settle=True,
     )
 
 

@@ -143,7 +143,7 @@ def baseline_run(
             flip=0, rotation=0, scale=0, shift=0, contrast=0, brightness=0, cutout=0
         ),
         average_views=False,
-        centre=False,
+        settle=False,
     )
     return Run(
         config,

@@ -9,6 +9,7 @@ from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.model.training import (
     Hardware,
     TrainingConfig,
+    as_tensor,
     fit,
     learning_rate_factor,
     predict,
@@ -80,20 +81,22 @@ def test_averaging_views_makes_mirrored_images_equal(config: TrainingConfig, dev
     assert not np.allclose(straight, plain, atol=1e-5)
 
 
-def test_averaged_views_are_shifts_by_a_pixel_and_mirrors(
+def test_averaged_views_are_every_other_shift_by_up_to_two_pixels_and_mirrors(
     config: TrainingConfig, dev: ImageSet
 ) -> None:
     model = fit(config, dev.images, dev.malignant, 0, CPU).model
-    padded = np.pad(dev.images, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    shifted = [padded[:, i : i + 28, j : j + 28] for i in range(3) for j in range(3)]
+    padded = np.pad(dev.images, ((0, 0), (2, 2), (2, 2)), mode="edge")
+    shifts = [(i, j) for i in range(5) for j in range(5) if i % 2 == j % 2]
+    shifted = [padded[:, i : i + 28, j : j + 28] for i, j in shifts]
     views = [np.ascontiguousarray(v) for s in shifted for v in (s, s[:, :, ::-1])]
+    assert len(views) == 26
     expected = np.mean([predict(model, v, CPU, average_views=False) for v in views], axis=0)
     averaged = predict(model, dev.images, CPU, average_views=True)
     np.testing.assert_allclose(averaged, expected, atol=1e-5)
 
 
 def test_the_best_epoch_by_validation_is_kept(config: TrainingConfig, dev: ImageSet) -> None:
-    long = _with(config, training={"n_epochs": 6})
+    long = _with(config, training={"n_epochs": 6}, settle=False)
     validation = dev.images[:30], dev.malignant[:30]
     fitted = fit(long, dev.images[30:], dev.malignant[30:], 0, CPU, validation)
     assert fitted.val_auc.shape == (6,)
@@ -116,19 +119,24 @@ def test_initial_weights_are_where_training_starts(config: TrainingConfig, dev: 
         fit(config, dev.images, dev.malignant, 0, CPU, initial_weights={"odd": np.zeros(1)})
 
 
-def test_centred_logits_have_the_log_odds_of_malignant_as_mean(
+def test_settled_networks_fit_the_training_images_as_they_are(
     config: TrainingConfig, dev: ImageSet
 ) -> None:
-    plain, centred = (
-        fit(_with(config, centre=centre), dev.images, dev.malignant, 0, CPU).model
-        for centre in (False, True)
+    one_batch = _with(config, training={"batch_size": len(dev)})
+    loose, settled = (
+        fit(_with(one_batch, settle=settle), dev.images, dev.malignant, 0, CPU).model
+        for settle in (False, True)
     )
-    before, after = (
-        predict(model, dev.images, CPU, average_views=False) for model in (plain, centred)
-    )
+    logits = predict(settled, dev.images, CPU, average_views=False)
     share = (dev.malignant.sum() + 0.5) / (len(dev) + 1)
-    assert after.mean() == pytest.approx(np.log(share / (1 - share)), abs=1e-4)
-    np.testing.assert_allclose(after - after.mean(), before - before.mean(), atol=1e-5)
+    assert logits.mean() == pytest.approx(np.log(share / (1 - share)), abs=1e-4)
+    # What is left of each channel, over the images, is what the statistics make it: standard.
+    for model, standard in ((loose, False), (settled, True)):
+        first = model.get_submodule("conv1")(as_tensor(dev.images, CPU))
+        norm = model.get_submodule("bn1")
+        mean, variance = first.mean(dim=(0, 2, 3)), first.var(dim=(0, 2, 3))
+        assert torch.allclose(mean, norm.running_mean, atol=1e-4) == standard
+        assert torch.allclose(variance, norm.running_var, rtol=1e-3) == standard
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 5, 7, 270])

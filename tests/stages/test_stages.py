@@ -120,7 +120,7 @@ def test_the_final_model_decides_by_out_of_fold_scores(finished: tuple[Path, Rea
     pooled = json.loads((finished[0] / "metrics" / "cross_validate.json").read_text())["pooled"]
     assert card["scores"]["out_of_fold_auc"] == pytest.approx(pooled["auc"], abs=1e-5)
     sections = {"model", "training", "augment"}
-    assert card["config"].keys() == {"lr", *sections, "average_views", "centre"}
+    assert card["config"].keys() == {"lr", *sections, "average_views", "settle"}
     assert card["versions"].keys() >= {"torch", "numpy"}
 
 

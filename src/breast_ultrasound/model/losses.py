@@ -34,7 +34,7 @@ def focal(logits: Tensor, targets: Tensor, weights: Tensor, gamma: float) -> Ten
 
     With gamma 0 it is `bce`.
     """
-    from torchvision.ops import sigmoid_focal_loss  # seconds, which no reader of stored runs waits
+    from torchvision.ops import sigmoid_focal_loss  # slow to import
 
     losses: Tensor = sigmoid_focal_loss(logits, targets, alpha=-1, gamma=gamma, reduction="none")
     return (losses * weights).sum() / weights.sum()

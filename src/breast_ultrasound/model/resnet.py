@@ -65,7 +65,7 @@ class ResNet(nn.Module):
 
 def _stage(n_in: int, n_out: int, n_blocks: int, stride: int) -> nn.Sequential:
     """Return `n_blocks` basic blocks, the first of which changes resolution and channels."""
-    from torchvision.models.resnet import BasicBlock  # seconds, which only networks wait for
+    from torchvision.models.resnet import BasicBlock  # slow to import
 
     if n_blocks == 0:
         return nn.Sequential()

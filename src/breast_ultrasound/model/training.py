@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from breast_ultrasound.files import InputError, read_json
 from breast_ultrasound.model.augment import augment
@@ -27,6 +27,7 @@ from breast_ultrasound.model.resnet import ResNet
 from breast_ultrasound.params import AugmentParams, ModelParams, Section, TrainingParams
 
 PREDICTION_BATCH = 256
+VIEW_SHIFT = 2  # pixels
 
 
 class TrainingConfig(Section):
@@ -37,7 +38,7 @@ class TrainingConfig(Section):
     training: TrainingParams
     augment: AugmentParams
     average_views: bool  # predict the mean logit of an image's mirrored and shifted views
-    centre: bool  # shift logits so that their mean over the training images fits the classes
+    settle: bool  # at the end, fit the norms and the mean logit to the training images as they are
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -153,22 +154,28 @@ def _fit(
     if best:
         load_weights(_network(average), best)
     network = _network(average)
-    if config.centre:
-        _centre(network, images, malignant, hardware)
+    if config.settle:
+        _settle(network, images, malignant, training.batch_size, hardware)
     return Fitted(network, np.array(losses), np.array(aucs))
 
 
-def _centre(
+def _settle(
     network: nn.Module,
     images: NDArray[np.uint8],
     malignant: NDArray[np.bool_],
+    batch_size: int,
     hardware: Hardware,
 ) -> None:
-    """Shift the last bias: the mean logit becomes the log odds of malignant, on training images.
+    """Fit the norms' statistics and the mean logit to the training images, not augmented.
 
-    Where trainings end, one is bolder towards malignant than another. That is noise where logits of
-    several networks are put together: out of folds, and under one calibration.
+    The running statistics are of augmented images, and of weights that came before; the images to
+    predict are not augmented (Touvron et al. 2019, https://arxiv.org/abs/1906.06423). The mean
+    logit becomes the log odds of malignant: where trainings end, one is bolder towards malignant
+    than another, which is noise where logits of several networks are put together.
     """
+    batches = as_tensor(images, hardware).split(_batch_sizes(len(images), batch_size))
+    with hardware.autocast():
+        update_bn([x.contiguous(memory_format=torch.channels_last) for x in batches], network)
     n_malignant = malignant.sum()
     log_odds = np.log((n_malignant + 0.5) / (len(malignant) - n_malignant + 0.5))
     mean = predict(network, images, hardware, average_views=False).mean()
@@ -195,10 +202,19 @@ def predict(
 
 
 def _views(images: Tensor) -> list[Tensor]:
-    """Return images (B, 1, H, W), also shifted by a pixel each way, and the mirrors of all: 18."""
+    """Return images (B, 1, H, W) shifted by up to `VIEW_SHIFT` pixels, and the mirrors: 26 views.
+
+    Every other shift, as the black fields of a chessboard with the image itself on one of them.
+    """
     height, width = images.shape[-2:]
-    padded = nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
-    shifted = [padded[..., i : i + height, j : j + width] for i in range(3) for j in range(3)]
+    padded = nn.functional.pad(images, (VIEW_SHIFT,) * 4, mode="replicate")
+    places = range(2 * VIEW_SHIFT + 1)
+    shifted = [
+        padded[..., i : i + height, j : j + width]
+        for i in places
+        for j in places
+        if (i + j) % 2 == 0
+    ]
     return [*shifted, *(view.flip(3) for view in shifted)]
 
 

@@ -22,7 +22,7 @@ def start_config(params: Params, lr: float) -> TrainingConfig:
         training=params.training,
         augment=params.augment,
         average_views=True,
-        centre=True,
+        settle=True,
     )
 
 
