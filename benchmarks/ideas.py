@@ -1,10 +1,10 @@
 """Ideas that the workflow does not use, on the same grouped folds: what lab notes quote.
 
-    python -m benchmarks.ideas [NAME …] [--repeats 3]
+    python -m benchmarks.ideas [--ideas NAME …] [--repeats 3]
 
 Each idea changes the training of the chosen configuration; differences to the plain training are
 paired by fold and seed. A training that is finished is kept in the user's cache folder, until the
-idea's code changes. Run after `dvc repro`.
+idea's own function changes. Run after `dvc repro`.
 """
 
 import argparse
@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,6 +29,7 @@ from torchvision.ops import StochasticDepth
 from torchvision.transforms import ElasticTransform
 
 from benchmarks.compare import cells
+from benchmarks.references import side_by_side
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.files import read_arrays, write_arrays
 from breast_ultrasound.model import training
@@ -51,7 +51,7 @@ Idea = Callable[[Run, NDArray[np.uint8], NDArray[np.bool_]], RunResult]
 def main() -> None:
     """Print a table in Markdown, a row an idea; columns as in `benchmarks.compare`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=list(IDEAS), metavar="NAME")
+    parser.add_argument("--ideas", nargs="*", default=list(IDEAS), choices=list(IDEAS))
     parser.add_argument("--repeats", type=int, default=3, help="of the folds")
     arguments = parser.parse_args()
     params = load_params(ROOT / "params.yaml")
@@ -60,8 +60,8 @@ def main() -> None:
     print("| idea | AUC of folds | − plain | AUC, one network | AUC, all | accuracy |")
     print("| --- | --- | --- | --- | --- | --- |")
     first: NDArray[np.float64] | None = None
-    for name in ["plain", *arguments.names]:
-        execute = partial(_side_by_side, name, dev)
+    for name in ["plain", *arguments.ideas]:
+        execute = side_by_side(partial(_kept, name, dev))
         result = cross_validate(
             config, dev, params.folds.n_splits, arguments.repeats, params.seed, execute
         )
@@ -70,23 +70,14 @@ def main() -> None:
         print(f"| {name} | {' | '.join(cells(result, aucs, first, dev))} |", flush=True)
 
 
-def _side_by_side(name: str, dev: ImageSet, runs: list[Run], _: str) -> list[RunResult]:
-    parallel = joblib.Parallel(n_jobs=joblib.cpu_count(only_physical_cores=True))
-    answers = parallel(joblib.delayed(_kept)(name, run, dev.images, dev.malignant) for run in runs)
-    nothing = np.zeros(0)
-    return [RunResult(answer, nothing, nothing) for answer in answers]
-
-
-def _kept(
-    name: str, run: Run, images: NDArray[np.uint8], malignant: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def _kept(name: str, dev: ImageSet, run: Run) -> NDArray[np.float32]:
     """Return the logits of the run's scored images by an idea, trained or kept."""
     idea = plain if name == "plain" else IDEAS[name]
-    data = digest_of({"images": images, "malignant": malignant})
+    data = digest_of({"images": dev.images, "malignant": dev.malignant})
     told = key_of(run, data, find_hardware("cpu")) + inspect.getsource(idea)
     path = KEPT / f"{hashlib.sha256(told.encode()).hexdigest()}.npz"
     if not path.exists():
-        write_arrays(path, {"logits": idea(run, images, malignant).logits})
+        write_arrays(path, {"logits": idea(run, dev.images, dev.malignant).logits})
     return read_arrays(path, ["logits"])["logits"]
 
 
@@ -402,10 +393,9 @@ def contrastive_first(
     torch.set_num_threads(1)
     with torch.random.fork_rng():
         torch.manual_seed(run.seed)
-        network = ResNet(run.config.model).to(memory_format=torch.channels_last)
+        network: Any = ResNet(run.config.model).to(memory_format=torch.channels_last)
         n_in = network.fc.in_features
-        head = nn.Sequential(nn.Linear(n_in, n_in), nn.ReLU(), nn.Linear(n_in, 64))
-        network.fc = head  # type: ignore[assignment]
+        network.fc = nn.Sequential(nn.Linear(n_in, n_in), nn.ReLU(), nn.Linear(n_in, 64))
         generator = torch.Generator().manual_seed(run.seed)
         inputs = training.as_tensor(images[run.train], find_hardware("cpu"))
         optimizer = torch.optim.AdamW(network.parameters(), lr=run.config.lr, weight_decay=0.05)

@@ -130,13 +130,13 @@ def test_settled_networks_fit_the_training_images_as_they_are(
     logits = predict(settled, dev.images, CPU, average_views=False)
     share = (dev.malignant.sum() + 0.5) / (len(dev) + 1)
     assert logits.mean() == pytest.approx(np.log(share / (1 - share)), abs=1e-4)
-    # What is left of each channel, over the images, is what the statistics make it: standard.
-    for model, standard in ((loose, False), (settled, True)):
+    # One batch of all images: the first norm's statistics must be those of the first convolution.
+    for model, fits in ((loose, False), (settled, True)):
         first = model.get_submodule("conv1")(as_tensor(dev.images, CPU))
         norm = model.get_submodule("bn1")
         mean, variance = first.mean(dim=(0, 2, 3)), first.var(dim=(0, 2, 3))
-        assert torch.allclose(mean, norm.running_mean, atol=1e-4) == standard
-        assert torch.allclose(variance, norm.running_var, rtol=1e-3) == standard
+        assert torch.allclose(mean, norm.running_mean, atol=1e-4) == fits
+        assert torch.allclose(variance, norm.running_var, rtol=1e-3) == fits
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 5, 7, 270])
