@@ -41,11 +41,11 @@ experiments: setup ## Compare experiments: learning rate, chosen setting, headli
 demo: setup ## Run the pipeline on generated phantoms in a temporary copy, 2 minutes
 	python -m tests.demo
 
-bench: setup ## Print what is reached beside what is aimed at, 45 minutes; time the audit
+bench: repro ## Print what is reached beside what is aimed at, 45 minutes; time the audit
 	python -m benchmarks.targets
 	python -m benchmarks.audit_scaling
 
-study: setup ## Print the tables of docs/leakage.md that the pipeline does not make, 20 minutes
+study: repro ## Print the tables of docs/leakage.md that the pipeline does not make
 	python -m benchmarks.robustness
 	python -m benchmarks.augmentation
 

@@ -1,4 +1,4 @@
-"""Score both models on the test images. The only stage that reads them; it decides nothing."""
+"""Score the models on the test images. The only stage that does; it decides nothing."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Choose architecture, loss and regularisation by a grid on grouped folds of dev."""
+"""Choose among combinations of settings, the loss as shipped, on grouped folds of dev."""
 
 from pathlib import Path
 from typing import Annotated

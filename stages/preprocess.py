@@ -10,8 +10,8 @@ from breast_ultrasound.console import ParamsFile, command
 
 def main(
     raw: Annotated[Path, typer.Option(help="The downloaded file.")],
-    dev: Annotated[Path, typer.Option(help="Written: official train and val images.")],
-    test: Annotated[Path, typer.Option(help="Written: official test images.")],
+    dev: Annotated[Path, typer.Option(help="Written: the train and val images.")],
+    test: Annotated[Path, typer.Option(help="Written: the test images.")],
     metrics: Annotated[Path, typer.Option(help="Written: counts.")],
     plots: Annotated[Path, typer.Option(help="Written: folder of figures.")],
     params: ParamsFile = Path("params.yaml"),

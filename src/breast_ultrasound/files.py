@@ -39,7 +39,11 @@ def expand(path: str | Path) -> Path:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that replaces it when the block ends well."""
+    """Yield a temporary path beside `path` that replaces it when the block ends well.
+
+    Raises:
+        InputError: `path` is a folder.
+    """
     if not path.name or path.is_dir():
         raise InputError(f"{path}: expected the name of a file to write, got a folder")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -152,7 +152,7 @@ class FinalParams(Section):
 
 
 class EvaluateParams(Section):
-    """The bootstrap on test."""
+    """The bootstrap intervals, on test and on dev."""
 
     n_bootstrap: int = Field(ge=10, le=100_000)
     confidence: float = Field(gt=0.5, lt=1)

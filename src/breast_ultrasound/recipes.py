@@ -113,9 +113,8 @@ def baseline_run(
 ) -> Run:
     """Return the run of torchvision's ResNet-18 with plain Adam and without augmentation.
 
-    It learns from the official train images and keeps the epoch of best AUC on the official val
-    images, as MedMNIST's own benchmark does (Yang et al. 2023,
-    https://doi.org/10.1038/s41597-022-01721-8).
+    It learns from the train images and keeps the epoch of best AUC on the val images, as MedMNIST's
+    own benchmark does (Yang et al. 2023, https://doi.org/10.1038/s41597-022-01721-8).
     """
     config = TrainingConfig(
         lr=params.lr,
@@ -182,6 +181,9 @@ def final_runs(
 
     Args:
         images: indices of the images to learn from, into dev.
+
+    Raises:
+        InputError: there are fewer than two.
     """
     if len(images) < 2:
         raise InputError(

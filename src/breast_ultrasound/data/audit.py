@@ -261,10 +261,6 @@ def deal_out(
 
 def deal_arrays(path: Path, images: AuditSet, split: NDArray[np.str_]) -> dict[str, NDArray[Any]]:
     """Return the arrays of the npz file that `images` were read from, dealt out by `split`."""
-    if path.is_dir():
-        raise InputError(
-            f"{path}: expected an npz file; for folders, `audit --csv` names the pairs"
-        )
     present = list(dict.fromkeys(images.split.tolist()))
     arrays: dict[str, NDArray[Any]] = {}
     for kind in ("images", "labels") if (images.label != NO_LABEL).any() else ("images",):

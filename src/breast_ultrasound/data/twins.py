@@ -180,7 +180,7 @@ def dev_and_test(
     split: NDArray[np.int64],
     twins: Twins,
 ) -> tuple[ImageSet, ImageSet]:
-    """Part the images into dev (official train and val) and test, with their twin flags."""
+    """Part the images into dev (train and val) and test, with their twin flags."""
     is_test = split == SPLITS.index("test")
     leaked = np.zeros(len(images), dtype=np.bool_)
     across = is_test[twins.pairs[:, 0]] != is_test[twins.pairs[:, 1]]

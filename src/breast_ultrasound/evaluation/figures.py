@@ -34,7 +34,7 @@ def _figure(path: Path, **options: Any) -> Iterator["Figure"]:
 
 
 def class_balance(malignant: NDArray[np.bool_], split: NDArray[np.int64], path: Path) -> None:
-    """Draw the number of malignant and other images of each official split."""
+    """Draw the number of malignant and other images of each split."""
     with _figure(path, figsize=(6, 3.2)) as figure:
         axes = figure.subplots()
         left = np.zeros(len(SPLITS))

@@ -89,7 +89,7 @@ def compare(
 ) -> dict[str, Any]:
     """Return scores and differences, each with the ends of its interval, as a tree.
 
-    `<model>.<part>.<score>` for the parts of `masks_of`; `final_minus_<other>.<part>.<score>`;
+    `<model>.<part>.<score>` for the parts of `masks_of`; `<one>_minus_<other>.<part>.<score>`;
     `leaked_minus_leak_free.<model>.<score>`; beside each `…_low` and `…_high`.
     """
     masks = masks_of(test)

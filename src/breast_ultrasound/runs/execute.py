@@ -148,10 +148,10 @@ class Executor:
                     finished[key] = result
                 return finished
             except BrokenProcessPool:
+                n_left = len(missing) - len(finished)
                 print(
                     f"a training process was killed, for lack of memory perhaps ({kills} of "
-                    f"{MAX_KILLS}): {len(missing) - len(finished)} trainings of this round start "
-                    "again",
+                    f"{MAX_KILLS}): {n_left} trainings of this round are not finished",
                     file=sys.stderr,
                 )
         raise InputError(

@@ -41,11 +41,11 @@ def tune_learning_rate(
 ) -> list[Trial]:
     """Search the learning rate of best mean fold AUC, on a log scale.
 
-    The trials of a round are proposed together and run side by side, fold after fold; after the
-    first round a trial whose mean so far is below the median of the finished ones' at the same fold
-    stops (Optuna's median pruner). The
-    round's size is fixed, so that the proposals do not depend on the number of workers; a search
-    that was killed proposes the same again and finds its runs in the store.
+    The trials of a round are proposed together and run side by side, fold after fold. After the
+    first round a trial stops whose best mean so far is below the median of the finished ones' at
+    the same fold (Optuna's median pruner). The round's size is fixed, so that the proposals do not
+    depend on the number of workers; a search that was killed proposes the same again and finds its
+    runs in the store.
 
     Args:
         folds: the folds to score on, in this order.
