@@ -1,7 +1,7 @@
 """What augmentation is worth under grouped folds, and on the official test images.
 
-Two recipes, each with and without: the configuration the searches chose, and the baseline's. Read
-after `dvc repro`. The scores on test choose nothing.
+The configuration that the searches chose, with and without. Run after `dvc repro`. The scores on
+test choose nothing.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.evaluation.metrics import auc_difference
 from breast_ultrasound.model.training import TrainingConfig, read_config
 from breast_ultrasound.params import AugmentParams, Params, load_params
-from breast_ultrasound.recipes import baseline_run, final_runs
+from breast_ultrasound.recipes import final_runs
 from breast_ultrasound.runs.execute import Executor, Resources, find_resources
 from breast_ultrasound.search.cross_validation import cross_validate, single_auc
 from tests.workspace import ROOT
@@ -27,23 +27,18 @@ def main() -> None:
     params = load_params(ROOT / "params.yaml")
     dev, test = (ImageSet.load(ROOT / f"data/processed/{name}.npz") for name in ("dev", "test"))
     resources = find_resources("auto", 0, None)
-    recipes = {
-        "final": read_config(ROOT / "data/chosen.json"),
-        "baseline": baseline_run(params.baseline, dev, params.seed, None).config,
-    }
-    print("| recipe | scored on | without | with | difference |")
-    print("| --- | --- | --- | --- | --- |")
-    for recipe, config in recipes.items():
-        arms = [config.model_copy(update={"augment": a}) for a in (NONE, params.augment)]
-        folds = [on_folds(arm, dev, params, resources) for arm in arms]
-        seeds = [on_test(arm, dev, test, params, resources) for arm in arms]
-        report(recipe, "dev, grouped folds", folds, dev, params)
-        for words, mask in (
-            ("test, all", test.leaked | True),
-            ("test, leak-free", ~test.leaked),
-            ("test, leaked", test.leaked),
-        ):
-            report(recipe, words, [s[:, mask] for s in seeds], test.subset(mask), params)
+    chosen = read_config(ROOT / "data/chosen.json")
+    arms = [chosen.model_copy(update={"augment": a}) for a in (NONE, chosen.augment)]
+    print("| scored on | without | with | difference |\n| --- | --- | --- | --- |")
+    folds = [on_folds(arm, dev, params, resources) for arm in arms]
+    report("dev, grouped folds", folds, dev, params)
+    seeds = [on_test(arm, dev, test, params, resources) for arm in arms]
+    for words, mask in (
+        ("test, all", test.leaked | True),
+        ("test, leak-free", ~test.leaked),
+        ("test, leaked", test.leaked),
+    ):
+        report(words, [rows[:, mask] for rows in seeds], test.subset(mask), params)
 
 
 def on_folds(
@@ -70,14 +65,14 @@ def on_test(
 
 
 def report(
-    recipe: str, words: str, arms: Sequence[NDArray[np.float32]], images: ImageSet, params: Params
+    words: str, arms: Sequence[NDArray[np.float32]], images: ImageSet, params: Params
 ) -> None:
     """Print a row: mean AUC over trainings without and with, and the paired difference."""
     truth = images.malignant
     without, with_ = (single_auc(rows, truth) for rows in arms)
     row = auc_difference(arms[1], arms[0], truth, images.group, params.evaluate, params.seed)
     gain = f"{row['auc']:+.3f} [{row['auc_low']:+.3f}, {row['auc_high']:+.3f}]"
-    print(f"| {recipe} | {words} | {without:.3f} | {with_:.3f} | {gain} |", flush=True)
+    print(f"| {words} | {without:.3f} | {with_:.3f} | {gain} |", flush=True)
 
 
 if __name__ == "__main__":

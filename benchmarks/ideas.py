@@ -4,7 +4,7 @@
 
 Each idea changes the training of the chosen configuration; differences to the plain training are
 paired by fold and seed. A training that is finished is kept in the user's cache folder, until the
-idea's own function changes. Run after `dvc repro`.
+code that trains or the idea's own changes. Run after `dvc repro`.
 """
 
 import argparse
@@ -74,7 +74,8 @@ def _kept(name: str, dev: ImageSet, run: Run) -> NDArray[np.float32]:
     """Return the logits of the run's scored images by an idea, trained or kept."""
     idea = plain if name == "plain" else IDEAS[name]
     data = digest_of({"images": dev.images, "malignant": dev.malignant})
-    told = key_of(run, data, find_hardware("cpu")) + inspect.getsource(idea)
+    told = key_of(run, data, find_hardware("cpu"))
+    told += "".join(inspect.getsource(part) for part in (idea, *SHARED))
     path = KEPT / f"{hashlib.sha256(told.encode()).hexdigest()}.npz"
     if not path.exists():
         write_arrays(path, {"logits": idea(run, dev.images, dev.malignant).logits})
@@ -420,6 +421,7 @@ def contrastive_first(
     return plain(replace(run, initial_weights=start), images, malignant)
 
 
+SHARED = (plain, with_network, blocks_of, Blur, Rows, mixed, shaken)  # by several ideas
 IDEAS: dict[str, Idea] = {
     "sharpness-aware minimisation": sharpness_aware,
     "cutmix": cutmix,

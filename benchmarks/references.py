@@ -1,8 +1,8 @@
 """What others do, on the same grouped folds: the official recipe, ResNet-50, classical features.
 
-    python -m benchmarks.references [--epochs 20] [--repeats 1]
+    python -m benchmarks.references [--networks NAME …] [--epochs 20] [--repeats 1]
 
-A training that is finished is kept in the user's cache folder. Run after `dvc repro`.
+A training of a network that is finished is kept in the user's cache folder. Run after `dvc repro`.
 """
 
 import argparse

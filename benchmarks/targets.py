@@ -5,7 +5,7 @@
 Scores are the committed metrics, and the official MedMNIST recipe's on the same folds
 (`benchmarks.references`, trained now unless it was before). The pipeline runs from nothing, with an
 empty store, in a temporary copy. The recipe trains a few epochs, evaluations included, and is
-extrapolated to its 100. Only ratios carry over to other machines.
+extrapolated to its 100. Only ratios carry over to other machines. Run after `dvc repro`.
 """
 
 import argparse

@@ -49,14 +49,16 @@ def rows() -> list[str]:
     evaluate, validate = metrics("evaluate"), metrics("cross_validate")
     data = metrics("data")
     n_test, n_free = data["images"]["test"], data["twins"]["leak_free_test_images"]
+    parts = (("test", f"all {n_test}"), ("leak_free", f"the {n_free} leak-free"))
     lines = [
         f"| {words} | {images} | {row_of(evaluate[model][part])} |"
         for model, words in MODELS.items()
-        for part, images in (("test", f"all {n_test}"), ("leak_free", f"the {n_free} leak-free"))
+        for part, images in parts
     ]
-    single = evaluate["final"]["single"]["test"]
-    cells = [f"{single[s]['mean']:.3f} ± {single[s]['sd']:.3f}" for s in HEADLINES]
-    lines.append(f"| one network of the ensemble | all {n_test} | {' | '.join(cells)} | | |")
+    for part, images in parts:
+        single = evaluate["final"]["single"][part]
+        cells = [f"{single[s]['mean']:.3f} ± {single[s]['sd']:.3f}" for s in HEADLINES]
+        lines.append(f"| one network of the ensemble | {images} | {' | '.join(cells)} | | |")
     clean = clean_split()["evaluate"]
     age = "" if clean_split()["origin"] == origin() else " (an earlier configuration)"
     for model, words in (("baseline", "baseline"), ("final", "final")):
