@@ -78,10 +78,8 @@ def time_rows(n_epochs: int) -> Iterator[tuple[str, str, str]]:
         yield "official recipe / `dvc repro`", f"{recipe / pipeline:.2f}", "2"
         one = time_trainings(folder, Path(temporary) / "one", n_workers=1, n_runs=1)
         yield "official recipe / one network of the final model", f"{recipe / one:.0f}", "20"
-        alone, beside = (
-            time_trainings(folder, Path(temporary) / str(n), n_workers=n, n_runs=8) for n in (1, 2)
-        )
-        yield "speed-up of eight trainings by a second worker", f"{alone / beside:.2f}", "1.8"
+        gain = second_worker(folder, Path(temporary))
+        yield "speed-up of eight trainings by a second worker", f"{gain:.2f}", "1.8"
         yield "share of a training in convolutions", f"{convolutions(folder):.0%}", "90%"
 
 
@@ -90,6 +88,19 @@ def time_trainings(folder: Path, store: Path, n_workers: int, n_runs: int) -> fl
     execute, config = executor(folder, store, n_workers)
     runs = final_runs(config, np.arange(len(execute.images)), n_runs, seed=0)
     return seconds(lambda: execute(runs, f"workers: {n_workers}"))
+
+
+def second_worker(folder: Path, stores: Path) -> float:
+    """Return how much sooner two workers have trained eight networks than one.
+
+    Of two times each, in turn, the shorter: a busy machine takes a core away now and then.
+    """
+    times: dict[int, list[float]] = {1: [], 2: []}
+    for turn in "ab":
+        for n_workers, taken in times.items():
+            store = stores / f"{n_workers}{turn}"
+            taken.append(time_trainings(folder, store, n_workers, n_runs=8))
+    return min(times[1]) / min(times[2])
 
 
 def convolutions(folder: Path) -> float:
