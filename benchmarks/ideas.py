@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from torch import Generator, Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, update_bn
 from torchvision.models.resnet import BasicBlock
 from torchvision.ops import StochasticDepth
 from torchvision.transforms import ElasticTransform
@@ -38,9 +38,10 @@ from breast_ultrasound.model.losses import loss_of
 from breast_ultrasound.model.resnet import ResNet
 from breast_ultrasound.model.training import TrainingConfig, read_config
 from breast_ultrasound.params import AugmentParams, ModelParams, TrainingParams, load_params
-from breast_ultrasound.runs.execute import find_hardware
+from breast_ultrasound.runs.execute import Executor, find_hardware, find_resources
 from breast_ultrasound.runs.run import Run, RunResult, digest_of, key_of, train
 from breast_ultrasound.search.cross_validation import cross_validate
+from breast_ultrasound.search.fold_runs import Execute
 from tests.workspace import ROOT
 
 KEPT = user_cache_path("breast-ultrasound") / "ideas"
@@ -60,8 +61,11 @@ def main() -> None:
     print("| idea | AUC of folds | − plain | AUC, one network | AUC, all | accuracy |")
     print("| --- | --- | --- | --- | --- | --- |")
     first: NDArray[np.float64] | None = None
+    execute: Execute = Executor(dev.images, dev.malignant, find_resources("cpu", 0, None))
     for name in ["plain", *arguments.ideas]:
-        execute = side_by_side(partial(_kept, name, dev))
+        if name != "plain":
+            source = "".join(inspect.getsource(part) for part in (IDEAS[name], *SHARED))
+            execute = side_by_side(partial(_kept, name, source, dev))
         result = cross_validate(
             config, dev, params.folds.n_splits, arguments.repeats, params.seed, execute
         )
@@ -70,15 +74,17 @@ def main() -> None:
         print(f"| {name} | {' | '.join(cells(result, aucs, first, dev))} |", flush=True)
 
 
-def _kept(name: str, dev: ImageSet, run: Run) -> NDArray[np.float32]:
-    """Return the logits of the run's scored images by an idea, trained or kept."""
-    idea = plain if name == "plain" else IDEAS[name]
+def _kept(name: str, source: str, dev: ImageSet, run: Run) -> NDArray[np.float32]:
+    """Return the logits of the run's scored images by an idea, trained or kept.
+
+    Args:
+        source: of the idea; a class of the main module has none in a worker process.
+    """
     data = digest_of({"images": dev.images, "malignant": dev.malignant})
-    told = key_of(run, data, find_hardware("cpu"))
-    told += "".join(inspect.getsource(part) for part in (idea, *SHARED))
+    told = key_of(run, data, find_hardware("cpu")) + source
     path = KEPT / f"{hashlib.sha256(told.encode()).hexdigest()}.npz"
     if not path.exists():
-        write_arrays(path, {"logits": idea(run, dev.images, dev.malignant).logits})
+        write_arrays(path, {"logits": IDEAS[name](run, dev.images, dev.malignant).logits})
     return read_arrays(path, ["logits"])["logits"]
 
 
@@ -106,13 +112,21 @@ def blocks_of(network: nn.Module) -> list[BasicBlock]:
 def stochastic_depth(
     run: Run, images: NDArray[np.uint8], malignant: NDArray[np.bool_]
 ) -> RunResult:
-    """Leave the residual out, a fifth of the time (https://arxiv.org/abs/1603.09382)."""
+    """Leave residuals out, up to a fifth of the last (https://arxiv.org/abs/1603.09382)."""
 
     def change(network: Any) -> None:
-        for block in blocks_of(network):
-            block.bn2 = nn.Sequential(block.bn2, StochasticDepth(0.2, "row"))
+        blocks = blocks_of(network)
+        for i, block in enumerate(blocks, start=1):
+            drop = StochasticDepth(0.2 * i / len(blocks), "row")
+            block.bn2 = nn.Sequential(block.bn2, drop)
 
-    with mock.patch.object(training, "ResNet", with_network(change)):
+    def settle(batches: Any, network: nn.Module) -> None:
+        for module in network.modules():
+            if isinstance(module, StochasticDepth):
+                module.p = 0.0  # settling is done in training mode
+        update_bn(batches, network)
+
+    with mock.patch.multiple(training, ResNet=with_network(change), update_bn=settle):
         return plain(run, images, malignant)
 
 
@@ -211,7 +225,7 @@ def mixed(
     def augmented(x: Tensor, params: AugmentParams, generator: Generator) -> Tensor:
         x = augment(x, params, generator)
         held["partner"] = torch.randperm(len(x), generator=generator)
-        share = float(torch.rand((), generator=generator))  # beta(1, 1)
+        share = float(torch.rand((), generator=generator))
         x, held["share"] = mix(x, x[held["partner"]], share)
         return x
 
@@ -224,7 +238,7 @@ def mixed(
 
 
 def mixup(run: Run, images: NDArray[np.uint8], malignant: NDArray[np.bool_]) -> RunResult:
-    """Overlay each image with another (https://arxiv.org/abs/1710.09412), up to a fifth."""
+    """Overlay each image with another (https://arxiv.org/abs/1710.09412), by a tenth on average."""
 
     def overlay(x: Tensor, partner: Tensor, share: float) -> tuple[Tensor, float]:
         share = 1 - 0.2 * share
@@ -284,13 +298,16 @@ def speckle(run: Run, images: NDArray[np.uint8], malignant: NDArray[np.bool_]) -
 
 
 def elastic(run: Run, images: NDArray[np.uint8], malignant: NDArray[np.bool_]) -> RunResult:
-    """Warp smoothly, by a pixel or so."""
-    warp = ElasticTransform(alpha=20.0, sigma=4.0)
+    """Warp smoothly, by half a pixel or so, in the same resampling as the other changes."""
+    straight = functional.affine_grid
 
-    def change(x: Tensor, _: Generator) -> Tensor:
-        return torch.stack([warp(image) for image in x])
+    def bent(theta: Tensor, size: list[int], align_corners: bool) -> Tensor:
+        shape = list(size[-2:])
+        warps = [ElasticTransform.get_params([20.0, 20.0], [4.0, 4.0], shape) for _ in theta]
+        return straight(theta, size, align_corners) + torch.cat(warps)
 
-    return shaken(change, run, images, malignant)
+    with mock.patch.object(functional, "affine_grid", bent):
+        return plain(run, images, malignant)
 
 
 def twins_agree(run: Run, images: NDArray[np.uint8], malignant: NDArray[np.bool_]) -> RunResult:
@@ -386,7 +403,11 @@ def distilled(run: Run, images: NDArray[np.uint8], malignant: NDArray[np.bool_])
 def contrastive_first(
     run: Run, images: NDArray[np.uint8], malignant: NDArray[np.bool_]
 ) -> RunResult:
-    """Learn first, without labels, which two views are of one training image (arXiv 2002.05709)."""
+    """Learn first, without labels, which two views are of one training image (arXiv 2002.05709).
+
+    Near-twins are not held against each other. What follows has a third of the learning rate.
+    """
+    group = torch.from_numpy(ImageSet.load(ROOT / "data/processed/dev.npz").group[run.train])
     strong = run.config.augment.model_copy(
         update={"rotation": 20.0, "scale": 0.25, "shift": 0.15, "contrast": 0.4, "cutout": 0.3}
     )
@@ -409,8 +430,11 @@ def contrastive_first(
             for batch in training._batches(len(inputs), 128, generator):
                 views = augment(inputs[batch].repeat(2, 1, 1, 1), strong, generator)
                 z = functional.normalize(network(views), dim=1)
-                similarity = (z @ z.T / 0.2).fill_diagonal_(-torch.inf)
                 other = torch.arange(len(z)).roll(len(batch))
+                shown = group[batch].repeat(2)
+                alike = shown[:, None] == shown
+                alike[torch.arange(len(z)), other] = False
+                similarity = (z @ z.T / 0.2).masked_fill(alike, -torch.inf)
                 loss = functional.cross_entropy(similarity, other)
                 optimizer.zero_grad()
                 loss.backward()
@@ -418,7 +442,8 @@ def contrastive_first(
                 schedule.step()
     weights = training.weights_of(network)
     start = {name: array for name, array in weights.items() if not name.startswith("fc.")}
-    return plain(replace(run, initial_weights=start), images, malignant)
+    config = run.config.model_copy(update={"lr": run.config.lr / 3})
+    return plain(replace(run, config=config, initial_weights=start), images, malignant)
 
 
 SHARED = (plain, with_network, blocks_of, Blur, Rows, mixed, shaken)  # by several ideas
