@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from breast_ultrasound.files import read_json, write_json
-from tests.results_table import CLEAN_SPLIT, MODELS, clean_split, origin, row_of
+from tests.results_table import CLEAN_SPLIT, MODELS, origin, row_of
 from tests.workspace import copy_with_data
 
 CACHE = "BREAST_ULTRASOUND_CACHE"  # the user's store, not one of its own
@@ -29,7 +29,7 @@ def main() -> None:
         metrics = {name: read_json(folder / "metrics" / f"{name}.json") for name in names}
     write_json(CLEAN_SPLIT, {"origin": origin(), **metrics})
     for model in MODELS:
-        print(f"{model} | {row_of(clean_split()['evaluate'][model]['test'])}")
+        print(f"{model} | {row_of(metrics['evaluate'][model]['test'])}")
 
 
 if __name__ == "__main__":

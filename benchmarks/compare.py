@@ -8,6 +8,7 @@ Folds and seeds are the same for all, so that differences are paired. Run after 
 
 import argparse
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -33,17 +34,30 @@ def main() -> None:
     dev = ImageSet.load(ROOT / "data/processed/dev.npz")
     chosen = read_config(ROOT / "data/chosen.json")
     execute = Executor(dev.images, dev.malignant, find_resources("auto", 0, None))
-    print("| configuration | AUC of folds | − first row | AUC, one network | AUC, all | accuracy |")
+
+    def results() -> Iterator[tuple[str, CrossValidation]]:
+        n_splits, n_repeats, seed = params.folds.n_splits, arguments.repeats, params.seed
+        for changes in ["", *arguments.changes]:
+            config = change(chosen, changes)
+            result = cross_validate(config, dev, n_splits, n_repeats, seed, execute)
+            yield changes or "as chosen", result
+
+    print_table("configuration", results(), dev)
+
+
+def print_table(what: str, results: Iterable[tuple[str, CrossValidation]], dev: ImageSet) -> None:
+    """Print a table in Markdown, a row a name and its cross-validation, as they come.
+
+    Args:
+        what: heading of the names.
+    """
+    print(f"| {what} | AUC of folds | − first row | AUC, one network | AUC, all | accuracy |")
     print("| --- | --- | --- | --- | --- | --- |")
     first: NDArray[np.float64] | None = None
-    for changes in ["", *arguments.changes]:
-        config = change(chosen, changes)
-        n_splits, seed = params.folds.n_splits, params.seed
-        result = cross_validate(config, dev, n_splits, arguments.repeats, seed, execute)
+    for name, result in results:
         aucs = np.array([row["auc"] for row in result.fold_scores])
         first = aucs if first is None else first
-        row = cells(result, aucs, first, dev)
-        print(f"| {changes or 'as chosen'} | {' | '.join(row)} |", flush=True)
+        print(f"| {name} | {' | '.join(cells(result, aucs, first, dev))} |", flush=True)
 
 
 def change(config: TrainingConfig, changes: str) -> TrainingConfig:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc_render.vega_templates import TEMPLATES
 
+from breast_ultrasound.search.learning_rate import Trial, trial_rows
 from tests.imports import PACKAGE, all_imports, direct_imports
 from tests.workspace import ROOT, dvc_stages, stage_command
 
@@ -70,6 +72,19 @@ def test_plots_are_of_files_that_stages_make() -> None:
         files = [entry] if isinstance(entry, str) else next(iter(entry.values()))["y"]
         for file in files:
             assert any(file == name or file.startswith(f"{name}/") for name in made), file
+
+
+def test_templates_of_plots_are_dvcs_or_here_and_used() -> None:
+    here = {path.stem for path in (ROOT / ".dvc/plots").glob("*.json")}
+    named = {next(iter(e.values()))["template"] for e in DVC["plots"] if not isinstance(e, str)}
+    assert here <= named <= here | {template.DEFAULT_NAME for template in TEMPLATES}
+
+
+def test_the_plot_of_trials_tells_the_stopped_ones() -> None:
+    """A mean over the first folds only is not one to compare."""
+    columns, rows = trial_rows([Trial(0, 0.1, (0.9, 0.8), False), Trial(1, 0.2, (0.7,), True)])
+    assert "datum.pruned" in (ROOT / ".dvc/plots/trials.json").read_text()
+    assert [row[columns.index("pruned")] for row in rows] == [0, 1]
 
 
 def test_params_named_in_dvc_yaml_exist() -> None:

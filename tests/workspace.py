@@ -12,8 +12,16 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = ROOT.parent / "shared" / "data" / "breastmnist.npz"  # tests of the real file need it
-FILES = ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")
-PROJECT = ("stages", "src", ".dvc/config", ".dvc/plots", *FILES)
+PROJECT = (
+    "stages",
+    "src",
+    "dvc.yaml",
+    "params.yaml",
+    ".dvc/config",
+    ".dvc/plots",
+    ".dvcignore",
+    ".gitignore",
+)
 
 # Enough to go through every line of the pipeline, too little to learn anything.
 TINY: dict[str, Any] = {

@@ -36,31 +36,36 @@ Cache = Annotated[
 ]
 
 
-class OneLineErrors:
-    """Mixed into a Typer command or group: wrong options end in one line, like other bad input."""
+class Command(TyperCommand):
+    """A stage: wrong options end in one line, like other bad input."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
+    def main(self, *args: Any, **options: Any) -> Any:
         """Run; in standalone mode exit the process."""
-        run: Callable[..., Any] = super().main  # type: ignore[misc]
-        if not standalone_mode:
-            return run(*args, standalone_mode=False, **options)
-        try:
-            exit_code = run(*args, standalone_mode=False, **options)
-        except typer.TyperException as error:
-            text = error.format_message()
-            if text and "\n" not in text:  # else it is the help, asked for by giving nothing
-                text = f"error: {text.rstrip('.')}; see --help"
-            typer.echo(text, err=True)
-            exit_code = error.exit_code
-        sys.exit(exit_code)
+        return _in_one_line(super().main, *args, **options)
 
 
-class Command(OneLineErrors, TyperCommand):
-    """A stage."""
+class Group(TyperGroup):
+    """A command of several, likewise."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run; in standalone mode exit the process."""
+        return _in_one_line(super().main, *args, **options)
 
 
-class Group(OneLineErrors, TyperGroup):
-    """A command of several."""
+def _in_one_line(
+    run: Callable[..., Any], *args: Any, standalone_mode: bool = True, **options: Any
+) -> Any:
+    if not standalone_mode:
+        return run(*args, standalone_mode=False, **options)
+    try:
+        exit_code = run(*args, standalone_mode=False, **options)
+    except typer.TyperException as error:
+        text = error.format_message()
+        if text and "\n" not in text:  # else it is the help, asked for by giving nothing
+            text = f"error: {text.rstrip('.')}; see --help"
+        typer.echo(text, err=True)
+        exit_code = error.exit_code
+    sys.exit(exit_code)
 
 
 def command(function: Callable[..., None]) -> typer.Typer:

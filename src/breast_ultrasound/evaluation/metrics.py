@@ -62,7 +62,7 @@ def headline_scores(
 
 
 # Both equal scikit-learn's (a test), which spend most of their time on checking their input: an
-# evaluation calls them some 27,000 times.
+# evaluation calls them in every draw of its bootstraps.
 
 
 def auc(positive: NDArray[np.bool_], score: NDArray[np.floating[Any]]) -> float:
