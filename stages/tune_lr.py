@@ -46,7 +46,7 @@ def main(
         settings.seed,
         execute,
     )
-    best = learning_rate.best_trial(found)
+    best = learning_rate.best_trial(found, tuning)
     write_csv(trials, *learning_rate.trial_rows(found))
     summary = {"lr": best.lr, "source": "search", "auc": best.auc}
     write_json(metrics, {**summary, "trained_on": execute.trained_on})

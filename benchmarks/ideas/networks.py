@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 from torchvision.models.resnet import BasicBlock
-from torchvision.ops import StochasticDepth
+from torchvision.ops import SqueezeExcitation, StochasticDepth
 
 from benchmarks.ideas.plain import plain
 from breast_ultrasound.data.dataset import ImageSet
@@ -128,3 +128,32 @@ def max_pool_too(run: Run, dev: ImageSet) -> RunResult:
 
     with mock.patch.object(training, "ResNet", with_network(change)):
         return plain(run, dev)
+
+
+def squeeze_excite(run: Run, dev: ImageSet) -> RunResult:
+    """Weigh each block's channels by what all of them say (https://arxiv.org/abs/1709.01507)."""
+
+    def change(network: Any) -> None:
+        for block in blocks_of(network):
+            n_channels = block.conv2.out_channels
+            block.bn2 = nn.Sequential(block.bn2, SqueezeExcitation(n_channels, n_channels // 4))
+
+    with mock.patch.object(training, "ResNet", with_network(change)):
+        return plain(run, dev)
+
+
+def enlarged(mode: str) -> Callable[[Run, ImageSet], RunResult]:
+    """Return an idea: double the side by an interpolation of torch's, halve it at once after."""
+
+    def change(network: Any) -> None:
+        network.input_size *= 2
+        network.conv1.stride = (2, 2)
+        network.register_forward_pre_hook(
+            lambda _, args: (functional.interpolate(args[0], scale_factor=2, mode=mode),)
+        )
+
+    def idea(run: Run, dev: ImageSet) -> RunResult:
+        with mock.patch.object(training, "ResNet", with_network(change)):
+            return plain(run, dev)
+
+    return idea

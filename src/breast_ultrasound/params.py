@@ -103,6 +103,7 @@ class TuneLrParams(Section):
     n_trials: int = Field(ge=1, le=1000)
     round_size: int = Field(ge=1, le=64)  # trials proposed, and run, together
     n_folds: int = Field(ge=1)
+    tie: float = Field(ge=0, le=1)  # AUC
 
     @model_validator(mode="after")
     def check_range(self) -> Self:

@@ -50,7 +50,7 @@ def test_the_search_finds_the_best_rate(
 ) -> None:
     trials = tune_learning_rate(config, params, folds, dev.malignant, 0, Landscape(dev.malignant))
     assert len(trials) == 24
-    best = best_trial(trials)
+    best = best_trial(trials, params.model_copy(update={"tie": 0.0}))
     assert abs(np.log10(best.lr / BEST)) < 0.4
     assert best.auc == max(trial.auc for trial in trials if not trial.pruned)
     assert all(params.low <= trial.lr <= params.high for trial in trials)
@@ -86,6 +86,18 @@ def test_a_best_rate_near_an_end_is_warned_of(params: TuneLrParams) -> None:
     assert "tune_lr.high = 1.0" in (edge_warning(0.99, params) or "")
 
 
-def test_a_pruned_trial_never_wins() -> None:
+def test_a_pruned_trial_never_wins(params: TuneLrParams) -> None:
     trials = [Trial(0, 0.1, (0.7, 0.7), False), Trial(1, 0.2, (0.9,), True)]
-    assert best_trial(trials).number == 0
+    assert best_trial(trials, params).number == 0
+
+
+def test_ties_go_to_the_rate_in_the_middle_of_the_range(params: TuneLrParams) -> None:
+    middle = float(np.sqrt(params.low * params.high))
+    trials = [
+        Trial(0, middle / 30, (0.880,), False),
+        Trial(1, middle * 5, (0.877,), False),
+        Trial(2, middle, (0.870,), False),
+    ]
+    for tie, winner in ((0.0, 0), (0.002, 0), (0.005, 1), (0.02, 2)):
+        tied = params.model_copy(update={"tie": tie})
+        assert best_trial(trials, tied).number == winner

@@ -10,7 +10,7 @@ from breast_ultrasound.params import AugmentParams
 
 
 def augment(images: Tensor, params: AugmentParams, generator: Generator) -> Tensor:
-    """Return randomly changed copies of images (B, 1, S, S) with grey 0.5 ± 0.5 at ∓1.
+    """Return randomly changed copies of images (B, 1, S, S), black −1 and white 1.
 
     Every image draws its own mirror, rotation, scale, shift, contrast, brightness and cut-out.
     The draws depend on `generator` (on the CPU) alone, and all zeros returns the images as given.

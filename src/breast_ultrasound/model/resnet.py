@@ -51,7 +51,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logit of malignant, (B,), for images (B, 1, H, W) of mean 0.5 → 0."""
+        """Return the logit of malignant, (B,), for images (B, 1, H, W), black −1, white 1."""
         x = images
         if x.shape[-1] != self.input_size:
             size = (self.input_size, self.input_size)

@@ -100,9 +100,12 @@ def _run_round(
     return trials
 
 
-def best_trial(trials: Sequence[Trial]) -> Trial:
-    """Return the finished trial of best AUC; of equals the earlier."""
-    return max((trial for trial in trials if not trial.pruned), key=lambda trial: trial.auc)
+def best_trial(trials: Sequence[Trial], params: TuneLrParams) -> Trial:
+    """Return the finished trial of best AUC; of those within `tie` of it the most central rate."""
+    finished = [trial for trial in trials if not trial.pruned]
+    limit = max(trial.auc for trial in finished) - params.tie
+    tied = [trial for trial in finished if trial.auc >= limit]
+    return min(tied, key=lambda trial: abs(np.log(trial.lr**2 / (params.low * params.high))))
 
 
 def trial_rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[Any]]]:
