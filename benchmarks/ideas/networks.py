@@ -30,6 +30,12 @@ def with_network(change: Callable[[Any], None]) -> Callable[[ModelParams], ResNe
     return build
 
 
+def plain_with(change: Callable[[Any], None], run: Run, dev: ImageSet) -> RunResult:
+    """Train as the pipeline does, a changed network."""
+    with mock.patch.object(training, "ResNet", with_network(change)):
+        return plain(run, dev)
+
+
 def blocks_of(network: nn.Module) -> list[BasicBlock]:
     """Return the residual blocks, first to last."""
     return [module for module in network.modules() if isinstance(module, BasicBlock)]
@@ -76,8 +82,7 @@ def blur_pool(run: Run, dev: ImageSet) -> RunResult:
                 block.downsample[0].stride = (1, 1)
                 block.downsample.insert(0, Blur())
 
-    with mock.patch.object(training, "ResNet", with_network(change)):
-        return plain(run, dev)
+    return plain_with(change, run, dev)
 
 
 def average_shortcut(run: Run, dev: ImageSet) -> RunResult:
@@ -89,8 +94,7 @@ def average_shortcut(run: Run, dev: ImageSet) -> RunResult:
                 block.downsample[0].stride = (1, 1)
                 block.downsample.insert(0, nn.AvgPool2d(2, ceil_mode=True))
 
-    with mock.patch.object(training, "ResNet", with_network(change)):
-        return plain(run, dev)
+    return plain_with(change, run, dev)
 
 
 class Rows(nn.Module):
@@ -110,8 +114,7 @@ def depth_channel(run: Run, dev: ImageSet) -> RunResult:
         nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
         network.conv1 = nn.Sequential(Rows(), convolution)
 
-    with mock.patch.object(training, "ResNet", with_network(change)):
-        return plain(run, dev)
+    return plain_with(change, run, dev)
 
 
 def max_pool_too(run: Run, dev: ImageSet) -> RunResult:
@@ -126,8 +129,7 @@ def max_pool_too(run: Run, dev: ImageSet) -> RunResult:
             lambda _, args: (torch.cat([args[0], maps.pop().amax(dim=(2, 3))], dim=1),)
         )
 
-    with mock.patch.object(training, "ResNet", with_network(change)):
-        return plain(run, dev)
+    return plain_with(change, run, dev)
 
 
 def squeeze_excite(run: Run, dev: ImageSet) -> RunResult:
@@ -138,8 +140,7 @@ def squeeze_excite(run: Run, dev: ImageSet) -> RunResult:
             n_channels = block.conv2.out_channels
             block.bn2 = nn.Sequential(block.bn2, SqueezeExcitation(n_channels, n_channels // 4))
 
-    with mock.patch.object(training, "ResNet", with_network(change)):
-        return plain(run, dev)
+    return plain_with(change, run, dev)
 
 
 def enlarged(mode: str) -> Callable[[Run, ImageSet], RunResult]:
@@ -153,7 +154,6 @@ def enlarged(mode: str) -> Callable[[Run, ImageSet], RunResult]:
         )
 
     def idea(run: Run, dev: ImageSet) -> RunResult:
-        with mock.patch.object(training, "ResNet", with_network(change)):
-            return plain(run, dev)
+        return plain_with(change, run, dev)
 
     return idea
