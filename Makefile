@@ -41,7 +41,7 @@ experiments: setup ## Compare experiments: learning rate, chosen setting, headli
 demo: setup ## Run the pipeline on generated phantoms in a temporary copy, 2 minutes
 	python -m tests.demo
 
-bench: repro ## Print what is reached beside what is aimed at, 45 minutes; time the audit
+bench: repro ## Print what is reached beside what is aimed at, 2 hours, the second time half an hour; time the audit
 	python -m benchmarks.targets
 	python -m benchmarks.audit_scaling
 
@@ -60,5 +60,5 @@ audit-packages: ## Look the pinned packages up in PyPI's list of known vulnerabi
 	.audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	.audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
-test-faults: setup ## Kill every stage at random moments, fill its disk: nothing may be lost or differ
+test-faults: setup ## Kill every stage at random moments, fill the disk of those that train: nothing may be lost or differ
 	python -m tests.faults.inject

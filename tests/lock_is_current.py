@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import yaml
+
 from tests.workspace import ROOT
 
 
@@ -11,6 +13,10 @@ def main() -> int:
     command = [sys.executable, "-m", "dvc", "repro", "--dry", "--allow-missing"]
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
     pending = [line for line in done.stdout.splitlines() if line.startswith("Running stage")]
+    locked, stages = (
+        yaml.safe_load((ROOT / name).read_text())["stages"] for name in ("dvc.lock", "dvc.yaml")
+    )
+    gone = locked.keys() - stages.keys()  # DVC leaves them in
     if done.returncode or pending:
         print("\n".join([*pending, done.stderr.strip()]), file=sys.stderr)
         print(
@@ -18,6 +24,9 @@ def main() -> int:
             "dvc.lock, metrics and plots",
             file=sys.stderr,
         )
+        return 2
+    if gone:
+        print(f"error: dvc.lock has stages that dvc.yaml has not: delete {gone}", file=sys.stderr)
         return 2
     print("dvc.lock matches the code and parameters")
     return 0

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.folds import side_by_side
 from benchmarks.ideas import IDEAS
 from benchmarks.ideas.__main__ import logits_by
 from benchmarks.ideas.plain import plain
-from benchmarks.references import side_by_side
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.folds import make_folds
 from breast_ultrasound.model.training import TrainingConfig

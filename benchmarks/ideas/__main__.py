@@ -3,8 +3,8 @@
     python -m benchmarks.ideas [--ideas NAME …] [--repeats 3]
 
 Each changes the training of the chosen configuration; differences to the plain training are paired
-by fold and seed. A training that is finished is kept in the user's cache folder, until the code
-that trains or the idea's module changes. Run after `dvc repro`.
+by fold and seed; the last row is the official recipe. A training that is finished is kept in the
+user's cache folder, until the code that trains or the idea's module changes. Run after `dvc repro`.
 """
 
 import argparse
@@ -19,16 +19,13 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from benchmarks.compare import print_table
+from benchmarks.folds import load_dev, on_folds, side_by_side
 from benchmarks.ideas import IDEAS
-from benchmarks.references import side_by_side
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.files import read_arrays, write_arrays
-from breast_ultrasound.model.training import read_config
-from breast_ultrasound.params import load_params
 from breast_ultrasound.runs.execute import Executor, find_hardware, find_resources
 from breast_ultrasound.runs.run import Run, digest_of, key_of
-from breast_ultrasound.search.cross_validation import CrossValidation, cross_validate
-from tests.workspace import ROOT
+from breast_ultrasound.search.cross_validation import CrossValidation
 
 KEPT = user_cache_path("breast-ultrasound") / "ideas"
 
@@ -39,22 +36,15 @@ def main() -> None:
     parser.add_argument("--ideas", nargs="*", default=list(IDEAS), choices=list(IDEAS))
     parser.add_argument("--repeats", type=int, default=3, help="of the folds")
     arguments = parser.parse_args()
-    params = load_params(ROOT / "params.yaml")
-    dev = ImageSet.load(ROOT / "data/processed/dev.npz")
-    validate = partial(
-        cross_validate,
-        read_config(ROOT / "data/chosen.json"),
-        dev,
-        params.folds.n_splits,
-        arguments.repeats,
-        params.seed,
-    )
+    dev = load_dev()
 
     def results() -> Iterator[tuple[str, CrossValidation]]:
         resources = find_resources("cpu", 0, None)
-        yield "plain", validate(Executor(dev.images, dev.malignant, resources))
+        plain = Executor(dev.images, dev.malignant, resources)
+        yield "plain", on_folds(dev, arguments.repeats, plain)
         for name in arguments.ideas:
-            yield name, validate(side_by_side(partial(logits_by, name, dev, KEPT)))
+            idea = side_by_side(partial(logits_by, name, dev, KEPT))
+            yield name, on_folds(dev, arguments.repeats, idea)
 
     print_table("idea", results(), dev)
 
