@@ -32,11 +32,13 @@ lint: setup ## Check style, format and types
 check: lint test ## Everything that must hold: lint, types, tests, and dvc.lock fits the code
 	python -m tests.lock_is_current
 
-# Of some 200 metrics and parameters, the few that tell experiments apart.
-COLUMNS := ^(Experiment|metrics/tune_lr.json:lr|chosen\..*|auc\.mean|final\.(test|leak_free)\.(auc|accuracy))$$
+# Of some 200 metrics, the few that tell experiments apart, and of the parameters those that differ.
+SCORES := Experiment|metrics/tune_lr.json:lr|chosen\..*|auc\.mean|final\.(test|leak_free)\.(auc|accuracy)
+SECTIONS := data|preprocess|model|training|augment|folds|tune_lr|grid_search|cross_validate|baseline|final|evaluate
+PARAMETERS := seed|params\.yaml:.*|($(SECTIONS))\.[a-z_]+
 
-experiments: setup ## Compare experiments: learning rate, chosen setting, headline scores
-	dvc exp show --no-pager --drop '.*' --keep '$(COLUMNS)'
+experiments: setup ## Compare experiments: what differs in the parameters, headline scores
+	dvc exp show --md --only-changed --drop '^(?!($(PARAMETERS))$$).*' --keep '^($(SCORES))$$'
 
 demo: setup ## Run the pipeline on generated phantoms in a temporary copy, 2 minutes
 	python -m tests.demo

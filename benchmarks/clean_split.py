@@ -1,7 +1,7 @@
 """The whole pipeline on splits that no near-twin crosses: two rows of the README.
 
 It runs in a temporary copy with `data.split=clean` and writes docs/clean-split.json: the metrics,
-and a digest of the training code and the parameters they belong to.
+and a digest of the stages' code and the parameters they belong to.
 """
 
 import os

@@ -5,6 +5,8 @@ ResNet-18 with a 3×3 stem of stride 1 and without max-pool, two logits, cross-e
 three quarters.
 """
 
+import hashlib
+import inspect
 from collections.abc import Callable
 from functools import partial
 
@@ -18,13 +20,15 @@ from torchvision.models import resnet18, resnet50
 from benchmarks.folds import on_folds, side_by_side
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.files import read_arrays, write_arrays
-from breast_ultrasound.runs.run import Run, digest_of
+from breast_ultrasound.model.training import Hardware
+from breast_ultrasound.runs.run import Run, device_kind, digest_of, versions
 from breast_ultrasound.search.cross_validation import CrossValidation
 
 KEPT = user_cache_path("breast-ultrasound") / "references"
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"ResNet-18": resnet18, "ResNet-50": resnet50}
 N_EPOCHS = 100
 BATCH = 128
+FP32 = Hardware("cpu", "fp32")
 
 
 def official_network(make: Callable[..., nn.Module]) -> nn.Module:
@@ -67,14 +71,22 @@ def official_on_folds(
 
 
 def trained(network: str, n_epochs: int, dev: ImageSet, run: Run) -> NDArray[np.float32]:
-    """Train the official recipe and return the probability of malignant; a finished one is kept.
+    """Return what `train` does; a finished training is kept until its code or packages change."""
+    told = {"images": dev.images, "malignant": dev.malignant, "train": run.train}
+    parts = [inspect.getsource(part) for part in (official_network, train_one_epoch, train)]
+    origin = f"{digest_of(told)}|{parts}|{versions()}|{device_kind(FP32)}"
+    name = f"{network}-{n_epochs}-{run.seed}-{hashlib.sha256(origin.encode()).hexdigest()[:16]}"
+    kept = KEPT / f"{name}.npz"
+    if not kept.exists():
+        write_arrays(kept, {"answer": train(network, n_epochs, dev, run)})
+    return np.asarray(read_arrays(kept, ["answer"])["answer"], dtype=np.float32)
+
+
+def train(network: str, n_epochs: int, dev: ImageSet, run: Run) -> NDArray[np.float32]:
+    """Train the recipe and return the probability of malignant of the run's scored images.
 
     There are no images to choose an epoch by: the network is that of the last.
     """
-    told = {"images": dev.images, "malignant": dev.malignant, "train": run.train}
-    kept = KEPT / f"{network}-{n_epochs}-{run.seed}-{digest_of(told)[:16]}.npz"
-    if kept.exists():
-        return read_arrays(kept, ["answer"])["answer"]
     torch.set_num_threads(1)
     torch.manual_seed(run.seed)
     model = official_network(NETWORKS[network]).to(memory_format=torch.channels_last)
@@ -85,6 +97,4 @@ def trained(network: str, n_epochs: int, dev: ImageSet, run: Run) -> NDArray[np.
     for _ in range(n_epochs):
         train_one_epoch(model, optimizer, images[run.train], labels[run.train])
         scheduler.step()
-    answer: NDArray[np.float32] = score(model, images[run.score])[:, 0].numpy()  # file's label 0
-    write_arrays(kept, {"answer": answer})
-    return answer
+    return score(model, images[run.score])[:, 0].numpy()  # the file's label 0

@@ -105,7 +105,8 @@ def classical(
         return answer
     boosted = HistGradientBoostingClassifier(random_state=run.seed)
     boosted.fit(features[run.train], malignant[run.train])
-    return boosted.predict_proba(features[run.score])[:, 1]
+    probability: NDArray[np.float64] = boosted.predict_proba(features[run.score])[:, 1]
+    return probability
 
 
 if __name__ == "__main__":

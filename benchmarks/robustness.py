@@ -34,12 +34,14 @@ def to_greys(values: NDArray[np.floating[Any]]) -> Images:
 
 def shift(images: Images, down: float, right: float) -> Images:
     """Move images by a number of pixels; the border repeats."""
-    return ndimage.shift(images, (0, down, right), order=1, mode="nearest")
+    moved: Images = ndimage.shift(images, (0, down, right), order=1, mode="nearest")
+    return moved
 
 
 def rotate(images: Images, degrees: float) -> Images:
     """Turn images; the border repeats."""
-    return ndimage.rotate(images, degrees, (2, 1), reshape=False, order=1, mode="nearest")
+    turned: Images = ndimage.rotate(images, degrees, (2, 1), reshape=False, order=1, mode="nearest")
+    return turned
 
 
 def crop(images: Images, margin: int) -> Images:

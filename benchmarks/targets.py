@@ -108,7 +108,8 @@ def convolutions(folder: Path) -> float:
     with torch.profiler.profile() as profile:
         fit(short, execute.images, execute.malignant, 0, hardware)
     times = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
-    return sum(time for name, time in times.items() if "conv" in name.lower()) / sum(times.values())
+    in_convolutions = sum(time for name, time in times.items() if "conv" in name.lower())
+    return float(in_convolutions / sum(times.values()))
 
 
 def executor(folder: Path, store: Path, n_workers: int) -> tuple[Executor, TrainingConfig]:

@@ -41,7 +41,7 @@ def main(
         execute,
     )
     chosen = ranked[0]
-    write_json(config, chosen.config.model_dump())
+    write_json(config, chosen.config.model_dump(), exact=True)
     write_csv(ranking, *ranking_rows(ranked))
     write_json(metrics, {**summarise(ranked), "trained_on": execute.trained_on})
     typer.echo(f"chosen of {len(ranked)}: {chosen.name}: mean fold AUC {chosen.auc:.3f}")

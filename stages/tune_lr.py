@@ -26,7 +26,7 @@ def main(
     settings = load_params(params)
     if settings.lr is not None:
         write_csv(trials, ("trial", "lr", "auc", "n_folds", "pruned"), [])
-        write_json(metrics, {"lr": settings.lr, "source": "params.yaml"})
+        write_json(metrics, {"lr": settings.lr, "source": "params.yaml"}, exact=True)
         typer.echo(f"learning rate {settings.lr:g}, pinned in {params}")
         return
 

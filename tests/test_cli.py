@@ -187,6 +187,28 @@ def test_any_damage_of_a_picture_is_read_or_refused(
         assert str(path) in str(error)
 
 
+def test_an_npz_of_a_later_kind_of_zip_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    write_arrays(path, {"train_images": np.zeros((2, 28, 28), dtype=np.uint8)})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 84  # the version needed to read it
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="expected an npz file"):
+        read_audit_set(path, [])
+
+
+def test_labels_are_told_apart_to_the_last_digit(tmp_path: Path, images: np.ndarray) -> None:
+    labels = {
+        "train_labels": np.array([1234567, 2]),
+        "val_labels": np.array([1234568.0, 2.0]),
+        "test_labels": np.array([0.1, 2.0], dtype=np.float32),
+    }
+    pairs = {f"{name}_images": images[:2] for name in ("train", "val", "test")}
+    write_arrays(tmp_path / "a.npz", {**pairs, **labels})
+    read = read_audit_set(tmp_path / "a.npz", [])
+    assert read.label.tolist() == ["1234567", "2", "1234568", "2", "0.1", "2"]
+
+
 def test_a_split_that_is_not_there_is_named(tmp_path: Path, images: np.ndarray) -> None:
     root = _folder(tmp_path / "set", images)
     result = audit(root, "--splits", "train,val")

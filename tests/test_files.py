@@ -33,6 +33,17 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_device_or_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="got a device or pipe"):
+        write_json(tmp_path / "pipe", {})
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "output").symlink_to("/proc/self/fd/1")  # as /dev/stdout, a file perhaps
+    with pytest.raises(InputError, match="got a device or pipe"):
+        write_json(tmp_path / "output", {})
+    assert (tmp_path / "output").is_symlink()
+
+
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +131,17 @@ def test_flipped_bits_in_an_npz_change_no_array(tmp_path: Path, flips: list[int]
         assert np.array_equal(read_arrays(path, ["x"])["x"], array)
     except InputError as error:
         assert str(path) in str(error)
+
+
+@pytest.mark.parametrize(
+    "header", ["(", "{[]: 1}", "{'descr': (), 'fortran_order': 0, 'shape': ()}"]
+)
+def test_a_header_that_is_no_python_is_refused_in_a_line(tmp_path: Path, header: str) -> None:
+    length = (len(header) + 1).to_bytes(2, "little")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + length + header.encode() + b"\n")
+    with pytest.raises(InputError, match="expected an npz file of plain arrays"):
+        read_arrays(tmp_path / "a.npz", ["x"])
 
 
 def test_floats_are_written_with_six_digits(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from breast_ultrasound.data.dataset import SPLITS, ImageSet
 from breast_ultrasound.model.training import TrainingConfig
@@ -17,6 +20,15 @@ def test_the_control_lacks_as_many_of_each_class_and_knows_the_twins(dev: ImageS
     assert dev.malignant[control].sum() == dev.malignant[retrained].sum()
     assert np.array_equal(control, images_without("others", dev, 0))
     assert not np.array_equal(control, images_without("others", dev, 1))
+
+
+def test_a_control_that_cannot_lack_as_many_is_warned_of(
+    dev: ImageSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images_without("others", dev, 0)
+    assert not capsys.readouterr().err
+    images_without("others", replace(dev, leaked=np.arange(len(dev)) % 4 > 0), 0)
+    assert "raise preprocess.twin_correlation" in capsys.readouterr().err
 
 
 def test_each_model_learns_from_its_own_images(

@@ -57,7 +57,7 @@ def logits_by(idea: str, dev: ImageSet, kept: Path, run: Run) -> NDArray[np.floa
     path = kept / f"{hashlib.sha256(key.encode()).hexdigest()}.npz"
     if not path.exists():
         write_arrays(path, {"logits": IDEAS[idea](run, dev).logits})
-    return read_arrays(path, ["logits"])["logits"]
+    return np.asarray(read_arrays(path, ["logits"])["logits"], dtype=np.float32)
 
 
 if __name__ == "__main__":

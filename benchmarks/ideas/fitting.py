@@ -37,7 +37,7 @@ def second_half_average(run: Run, dev: ImageSet) -> RunResult:
     batches = len(training._batch_sizes(len(run.train), run.config.training.batch_size))
     half = batches * run.config.training.n_epochs // 2
 
-    def mean(averaged: Any, current: Any, n_averaged: Tensor) -> None:
+    def mean(averaged: Any, current: Any, n_averaged: Any) -> None:
         n = max(int(n_averaged) - half, 0)
         for a, c in zip(averaged, current, strict=True):
             a.lerp_(c, 1 / (n + 1)) if a.is_floating_point() else a.copy_(c)
@@ -63,9 +63,9 @@ def sharpness_aware(run: Run, dev: ImageSet) -> RunResult:
                 held["inputs"] = args[0]
 
         def climb(*_: Any) -> None:
-            weights = [p for p in model.parameters() if p.grad is not None]
+            weights: list[Tensor] = [p for p in model.parameters() if p.grad is not None]
             buffers = [b.clone() for b in model.buffers()]
-            gradients = [p.grad for p in weights]
+            gradients = [p.grad for p in weights if p.grad is not None]
             norm = torch.stack([g.norm() for g in gradients]).norm()
             offsets = [0.05 / norm * g for g in gradients]
             with torch.no_grad():

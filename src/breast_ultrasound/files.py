@@ -22,6 +22,7 @@ UNIX = 3  # the system that a zip file names, whatever the system
 NPY_HEADER = 1024  # bytes, at most
 SMALL = 64 * 2**20  # bytes; below, no array is a bomb
 MAX_RATIO = 100  # bytes to a packed byte; images have less than 10
+# NotImplementedError, of a zip from the future, is a RuntimeError.
 BAD_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 
 
@@ -42,10 +43,12 @@ def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block ends well.
 
     Raises:
-        InputError: `path` is a folder.
+        InputError: `path` is a folder, or a device or pipe, which a file would replace.
     """
     if not path.name or path.is_dir():
         raise InputError(f"{path}: expected the name of a file to write, got a folder")
+    if path.exists() and (_is_open_file(path) or not path.is_file()):
+        raise InputError(f"{path}: expected the name of a file to write, got a device or pipe")
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays: numpy and matplotlib choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
@@ -56,6 +59,11 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_open_file(path: Path) -> bool:
+    """Whether a path leads to what the process has open, as /dev/stdout does, even to a file."""
+    return path.is_symlink() and str(path.readlink()).startswith("/proc/")
 
 
 def rounded(value: Any) -> Any:
@@ -69,9 +77,9 @@ def rounded(value: Any) -> Any:
     return value
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` as indented JSON with rounded floats."""
-    text = json.dumps(rounded(content), indent=2, allow_nan=False) + "\n"
+def write_json(path: Path, content: Mapping[str, Any], exact: bool = False) -> None:
+    """Write `content` as indented JSON, with rounded floats unless `exact`."""
+    text = json.dumps(content if exact else rounded(content), indent=2, allow_nan=False) + "\n"
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -185,8 +193,13 @@ def _read_array(
             f"{name}: expected an array, got {size} bytes packed into {member.compress_size}: "
             "a zip bomb is not unpacked"
         )
-    with archive.open(member) as file:
-        stated = _stated_size(file)
+    try:
+        with archive.open(member) as file:
+            stated = _stated_size(file)
+    except (OSError, ValueError, *BAD_ZIP):
+        raise
+    except Exception as error:  # numpy reads headers as Python, which fails in many ways
+        raise ValueError(f"not the header of an array: {error}") from None
     if stated is not None and stated != size:
         raise InputError(f"{name}: expected {stated} bytes, as its header says, got {size}")
     with archive.open(member) as file:

@@ -1,6 +1,6 @@
 """The parameters in params.yaml, typed and checked.
 
-Every field is required: defaults live in params.yaml alone, each with a comment on its source.
+Every field is required: defaults live in params.yaml alone.
 """
 
 import reprlib
@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from breast_ultrasound.files import InputError
 
@@ -25,15 +33,27 @@ Blocks = Annotated[int, Field(ge=0, le=8)]  # residual blocks of a stage; 0 leav
 Dropout = Annotated[float, Field(ge=0, lt=1)]  # probability
 Smoothing = Annotated[float, Field(ge=0, lt=1)]
 WeightDecay = Annotated[float, Field(ge=0, le=1)]
+# Even batches of at most 3 images never are of one, on which batch norm cannot train.
+BatchSize = Annotated[int, Field(ge=3, le=1024)]
 Positive = Annotated[float, Field(gt=0, le=100)]
 
 
 class Section(BaseModel):
-    """A part of params.yaml: frozen, without unknown keys, NaN or infinity."""
+    """A part of params.yaml: frozen, without unknown keys, NaN or infinity, or yes for 1."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def refuse_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false where a number is expected, which pydantic takes for 1 and 0."""
+        values = value if isinstance(value, list) else [value]
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if annotation is not bool and any(isinstance(item, bool) for item in values):
+            raise ValueError(f"expected a number or a word, got {value}")
+        return value
 
 
 class DataParams(Section):
@@ -65,7 +85,7 @@ class TrainingParams(Section):
     """How one training goes."""
 
     n_epochs: int = Field(ge=1, le=1000)
-    batch_size: int = Field(ge=2, le=1024)
+    batch_size: BatchSize
     optimizer: Literal["adamw", "sgd"]
     schedule: Literal["one_cycle", "constant"]
     warmup: float = Field(gt=0, lt=1)  # fraction of the steps
@@ -143,7 +163,7 @@ class BaselineParams(Section):
     input_size: InputSize
     lr: LearningRate
     n_epochs: int = Field(ge=1, le=1000)
-    batch_size: int = Field(ge=2, le=1024)
+    batch_size: BatchSize
 
 
 class FinalParams(Section):

@@ -1,5 +1,6 @@
 """The models: how they are trained, and what their cards say."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +171,15 @@ def images_without(left_out: LeftOut, dev: ImageSet, seed: int) -> NDArray[np.in
         for malignant in (False, True):
             of_class = dev.malignant == malignant
             free = rng.permutation(np.nonzero(of_class & ~dev.leaked)[0])
-            kept[free[: (of_class & dev.leaked).sum()]] = False
+            n_leaked = (of_class & dev.leaked).sum()
+            if len(free) < n_leaked:
+                print(
+                    f"warning: {n_leaked} {'malignant' if malignant else 'benign'} images have a "
+                    f"near-twin in test and only {len(free)} have none: the control learns from "
+                    "more than the retrained; raise preprocess.twin_correlation to compare them",
+                    file=sys.stderr,
+                )
+            kept[free[:n_leaked]] = False
     return np.nonzero(kept)[0]
 
 

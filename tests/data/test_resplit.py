@@ -34,6 +34,16 @@ def test_names_and_types_of_splits_and_labels_do_not_matter(rng: np.random.Gener
     assert np.array_equal(clean_split(turned, group, words[split], seed=4), words[new])
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_group_too_large_for_any_split_is_no_error(seed: int) -> None:
+    label = (np.arange(60) >= 35).astype(int)
+    group = np.maximum(np.arange(60) - 49, 0)  # one of 50 images: 35 of one class, 15 of the other
+    split = np.repeat([0, 1, 2], [40, 10, 10])
+    new = clean_split(label, group, split, seed)
+    assert len(set(new[:50])) == 1
+    assert set(new) == {0, 1, 2}
+
+
 def test_a_group_too_large_for_its_share_stays_whole() -> None:
     group = np.array([0] * 8 + [1, 2])
     split = np.array([0] * 5 + [1] * 5)

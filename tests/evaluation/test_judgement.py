@@ -1,22 +1,28 @@
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from breast_ultrasound.data.dataset import ImageSet
-from breast_ultrasound.evaluation import figures
+from breast_ultrasound.evaluation import figures, judgement
+from breast_ultrasound.evaluation.calibration import Decision
 from breast_ultrasound.evaluation.curves import write_curves
 from breast_ultrasound.evaluation.judgement import (
     Judged,
     compare,
+    judge,
     judge_memory,
     summarise,
     threshold_rows,
 )
-from breast_ultrasound.evaluation.metrics import scores
+from breast_ultrasound.evaluation.metrics import bootstrap, scores
+from breast_ultrasound.model.artifact import Ensemble, ModelCard
+from breast_ultrasound.model.training import TrainingConfig, fit, weights_of
 from breast_ultrasound.params import EvaluateParams
+from tests.conftest import CPU
 
 PARAMS = EvaluateParams(n_bootstrap=50, confidence=0.9)
 
@@ -73,6 +79,44 @@ def test_differences_are_of_the_scores_and_paired(
     same = {**judged, "retrained": judged["final"]}
     row = compare(same, test_set, PARAMS, seed=0)["final_minus_retrained"]["test"]
     assert row == dict.fromkeys(row, 0)  # a model never differs from itself, in no resample
+
+
+def test_intervals_resample_twins_whole(
+    judged: dict[str, Judged], test_set: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: list[np.ndarray] = []
+
+    def watched(score: Any, group: np.ndarray, *rest: Any) -> Any:
+        groups.append(group)
+        return bootstrap(score, group, *rest)
+
+    monkeypatch.setattr(judgement, "bootstrap", watched)
+    pairs = np.arange(len(test_set)) // 2
+    compare(judged, replace(test_set, group=pairs), PARAMS, seed=0)
+    assert [np.array_equal(group, pairs) for group in groups] == [True]
+
+
+def test_models_are_judged_as_their_cards_say(config: TrainingConfig, test_set: ImageSet) -> None:
+    card = ModelCard(
+        config=config,
+        seeds=[0, 1],
+        temperature=3.0,
+        offset=-1.0,
+        threshold=0.3,
+        data="",
+        versions={},
+        trained_on="",
+        scores={},
+    )
+    network = weights_of(fit(config, test_set.images, test_set.malignant, 0, CPU).model)
+    other = {**network, "fc.bias": network["fc.bias"] + 1}
+    answers = judge(Ensemble(card, [network, other]), test_set, CPU)
+    logits = Ensemble(card, [network]).predict(test_set.images, CPU)[0].astype(float)
+    decision = Decision(3.0, -1.0, 0.3)
+    expected = [decision.probability(logits + shift) for shift in (0.0, 0.5, 1.0)]
+    assert answers.threshold == 0.3
+    np.testing.assert_allclose(answers.probability, expected[1], atol=1e-5)
+    np.testing.assert_allclose(answers.single, expected[::2], atol=1e-5)
 
 
 def test_leaked_and_leak_free_images_are_told_apart(test_set: ImageSet) -> None:

@@ -7,11 +7,14 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from breast_ultrasound.evaluation.metrics import (
+    auc,
+    auc_difference,
     bootstrap,
     calibration_error,
     mean_and_sd,
     scores,
 )
+from breast_ultrasound.params import EvaluateParams
 
 
 def _case(seed: int, n: int = 50) -> tuple[np.ndarray, np.ndarray]:
@@ -80,6 +83,19 @@ def test_twins_widen_the_interval() -> None:
     width = once[1] - once[0]
     assert grouped[1] - grouped[0] == pytest.approx(width, rel=0.1)
     assert naive[1] - naive[0] == pytest.approx(width / 2, rel=0.1)
+
+
+def test_twins_widen_the_interval_of_a_difference() -> None:
+    rng = np.random.default_rng(0)
+    malignant = np.repeat(rng.random(60) < 0.4, 4)
+    good, bad = (np.repeat(rng.normal(size=60), 4) + shift * malignant for shift in (2, 1))
+    params = EvaluateParams(n_bootstrap=500, confidence=0.9)
+    width = {}
+    for name, group in (("twins", np.repeat(np.arange(60), 4)), ("alone", np.arange(240))):
+        row = auc_difference(good[None], bad[None], malignant, group, params, seed=0)
+        assert row["auc"] == pytest.approx(auc(malignant, good) - auc(malignant, bad))
+        width[name] = row["auc_high"] - row["auc_low"]
+    assert width["twins"] == pytest.approx(2 * width["alone"], rel=0.2)
 
 
 def test_a_resample_that_cannot_be_scored_is_drawn_again() -> None:

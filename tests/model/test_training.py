@@ -3,12 +3,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.files import InputError
+from breast_ultrasound.model.resnet import ResNet
 from breast_ultrasound.model.training import (
     Hardware,
     TrainingConfig,
+    _batch_sizes,
+    _optimizer,
     as_tensor,
     fit,
     learning_rate_factor,
@@ -102,6 +108,42 @@ def test_the_best_epoch_by_validation_is_kept(config: TrainingConfig, dev: Image
     assert fitted.val_auc.shape == (6,)
     logits = predict(fitted.model, validation[0], CPU, long.average_views)
     assert roc_auc_score(validation[1], logits) == fitted.val_auc.max()
+
+
+@settings(deadline=None)
+@given(n_images=st.integers(2, 3000), batch_size=st.integers(3, 1024))
+def test_no_batch_is_of_one_image(n_images: int, batch_size: int) -> None:
+    sizes = _batch_sizes(n_images, batch_size)
+    assert sum(sizes) == n_images
+    assert 2 <= min(sizes) <= max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_augmentation_and_average_are_used(config: TrainingConfig, dev: ImageSet) -> None:
+    plain = _with(config, settle=False, augment=PLAIN_AUGMENT, training={"ema_decay": 0.0})
+    changed = [
+        plain,
+        _with(plain, augment={"flip": 0.5}),
+        _with(plain, training={"ema_decay": 0.5}),
+    ]
+    fitted = [fit(c, dev.images, dev.malignant, 0, CPU) for c in changed]
+    one, mirrored, averaged = (weights_of(f.model)["conv1.weight"] for f in fitted)
+    assert not np.array_equal(one, mirrored)
+    assert not np.array_equal(one, averaged)
+    assert np.array_equal(fitted[0].train_loss, fitted[2].train_loss)  # an average steers nothing
+
+
+def test_norms_and_biases_do_not_decay(config: TrainingConfig) -> None:
+    decayed, free = _optimizer(ResNet(config.model), config).param_groups
+    assert decayed["weight_decay"] == config.training.weight_decay > 0 == free["weight_decay"]
+    assert {p.ndim for p in decayed["params"]} == {2, 4}
+    assert {p.ndim for p in free["params"]} == {1}
+
+
+def test_a_training_that_diverges_says_so(config: TrainingConfig, dev: ImageSet) -> None:
+    wild = _with(config, lr=1e6, training={"optimizer": "sgd", "n_epochs": 5})
+    with pytest.raises(InputError, match=r"learning rate 1e\+06 diverged .* lower lr"):
+        fit(wild, dev.images, dev.malignant, 0, CPU)
 
 
 def test_no_image_gives_no_logit(config: TrainingConfig, dev: ImageSet) -> None:

@@ -3,6 +3,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from joblib.externals.loky import reusable_executor
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.folds import make_folds
 from breast_ultrasound.files import InputError
-from breast_ultrasound.model.training import TrainingConfig
+from breast_ultrasound.model.training import Hardware, TrainingConfig
 from breast_ultrasound.runs import execute as execute_module
 from breast_ultrasound.runs.execute import Executor, find_hardware, find_resources
 from breast_ultrasound.runs.run import Run, RunResult
@@ -81,7 +82,8 @@ def test_other_images_are_other_runs(
 ) -> None:
     executor()(runs[:1], "")
     executor(malignant=~dev.malignant)(runs[:1], "")
-    assert len(trained) == 2
+    executor(images=255 - dev.images)(runs[:1], "")
+    assert len(trained) == 3
 
 
 def test_the_number_of_workers_changes_no_bit(
@@ -166,8 +168,13 @@ def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(InputError, match=r"expected a CUDA GPU, found none"):
         find_hardware("cuda")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
-    assert find_hardware("auto").device == "cuda"
+    # As on a GPU that only emulates bf16.
+    monkeypatch.setattr(
+        "torch.cuda.is_bf16_supported", lambda including_emulation=True: including_emulation
+    )
+    assert find_hardware("auto") == Hardware("cuda", "fp32")
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation=True: True)
+    assert find_hardware("auto") == Hardware("cuda", "bf16")
     assert find_hardware("cpu").device == "cpu"
 
 
@@ -184,7 +191,7 @@ def test_a_killed_process_costs_no_result(
     longer = config.model_copy(update={"training": training})
     resources = replace(executor(2).resources, store=Store(tmp_path / "other"))
     execute = executor(resources=resources)
-    killer = threading.Thread(target=_kill_a_worker, daemon=True)
+    killer = threading.Thread(target=_kill_a_worker, args=(tmp_path / "other",), daemon=True)
     killer.start()
     results = execute([*runs, *(replace(run, config=longer) for run in runs)], "disturbed")
     killer.join()
@@ -194,12 +201,28 @@ def test_a_killed_process_costs_no_result(
         assert np.array_equal(logits, result.logits)
 
 
-def _kill_a_worker() -> None:
-    while True:
-        pool = reusable_executor._executor
-        workers = list(pool._processes) if pool is not None else []
-        if workers:
-            time.sleep(1)
-            os.kill(workers[0], signal.SIGKILL)
-            return
+def test_what_was_stored_before_a_kill_is_not_trained_again(
+    executor: MakeExecutor,
+    runs: list[Run],
+    trained: list[Run],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pool that breaks loses what it had not handed over, which may be stored all the same."""
+    once = Executor._train_once
+
+    def broken(self: Executor, left: Any, label: str) -> Any:
+        done = list(once(self, left, label))
+        yield done[0]
+        monkeypatch.setattr(Executor, "_train_once", once)
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(Executor, "_train_once", broken)
+    assert len(executor()(runs, "broken")) == len(runs)
+    assert trained == runs
+
+
+def _kill_a_worker(store: Path) -> None:
+    """Kill one when the first training is stored: the long ones are still to come."""
+    while not list(store.rglob("*.safetensors")):
         time.sleep(0.01)
+    os.kill(next(iter(reusable_executor._executor._processes)), signal.SIGKILL)

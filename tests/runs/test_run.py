@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,8 +6,9 @@ import numpy as np
 import pytest
 
 from breast_ultrasound.model.training import Hardware, TrainingConfig
+from breast_ultrasound.params import Section
 from breast_ultrasound.runs import run as run_module
-from breast_ultrasound.runs.run import TRAINING_CODE, Run, digest_of, key_of
+from breast_ultrasound.runs.run import TRAINING_CODE, Run, device_kind, digest_of, key_of
 from tests.conftest import CPU
 from tests.imports import all_imports
 from tests.workspace import ROOT
@@ -26,16 +28,15 @@ def test_the_key_covers_exactly_the_code_that_trains() -> None:
     assert names - NOT_DECISIVE == set(TRAINING_CODE)
 
 
+@pytest.mark.filterwarnings("ignore:Pydantic serializer")
 def test_the_key_changes_with_all_that_decides_a_result(
     config: TrainingConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = _run(config)
     key = key_of(run, "data", CPU)
     assert key == key_of(_run(config), "data", CPU)
-    longer = config.training.model_copy(update={"n_epochs": 2})
     others = [
-        replace(run, config=config.model_copy(update={"lr": 0.5})),
-        replace(run, config=config.model_copy(update={"training": longer})),
+        *(replace(run, config=other) for other in _configs_with_one_leaf_changed(config)),
         replace(run, seed=1),
         replace(run, train=np.arange(9)),
         replace(run, score=np.arange(10, 14)),
@@ -54,6 +55,28 @@ def test_the_key_changes_with_all_that_decides_a_result(
             patch.setattr(run_module, name, value)
             keys.append(key_of(run, "data", CPU))
     assert len({key, *keys}) == len(keys) + 1
+
+
+def _configs_with_one_leaf_changed(config: TrainingConfig) -> Iterator[TrainingConfig]:
+    """Yield configurations that no reader of values needs to understand: any other leaf will do."""
+    for name, value in config:
+        if isinstance(value, Section):
+            for leaf in type(value).model_fields:
+                yield config.model_copy(update={name: value.model_copy(update={leaf: "other"})})
+        else:
+            yield config.model_copy(update={name: "other"})
+
+
+def test_the_device_says_what_convolutions_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    kinds = set()
+    for limit in (None, "AVX2"):
+        if limit:
+            monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+        for amx in (False, True):
+            monkeypatch.setattr("torch.cpu.get_capabilities", lambda has=amx: {"amx_bf16": has})
+            kinds.add(device_kind(CPU))
+    assert len(kinds) == 4
 
 
 def test_the_digest_sees_name_type_shape_and_value() -> None:

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from breast_ultrasound.cli import app
+from breast_ultrasound.files import InputError
 from breast_ultrasound.runs import store as store_module
 from breast_ultrasound.runs.run import RunResult
 from breast_ultrasound.runs.store import LEFTOVER_AGE, Store
@@ -41,6 +42,15 @@ def test_other_code_and_damage_are_pruned(store: Store, monkeypatch: pytest.Monk
     save_file(load_file(without), without, {"key": KEYS[2]})
     assert {entry.path for entry in store.prune()} == {store.path_of(key) for key in KEYS[:3]}
     assert store.load(KEYS[3]) is not None
+
+
+def test_what_cannot_be_read_is_left_and_named(store: Store) -> None:
+    """A full table of open files, or a network folder that is away, says nothing of the content."""
+    place = store.path_of("ff" + KEYS[0][2:])
+    place.mkdir(parents=True)  # the one thing that root cannot read as a file
+    with pytest.raises(InputError, match=r"cannot be read .*--cache"):
+        store.load(place.stem)
+    assert place.exists()
 
 
 def test_what_a_killed_writer_left_is_pruned_when_it_is_old(store: Store) -> None:

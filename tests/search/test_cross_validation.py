@@ -3,6 +3,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.evaluation.calibration import choose_decision
+from breast_ultrasound.evaluation.metrics import scores
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import EvaluateParams
 from breast_ultrasound.runs.run import Run, RunResult
@@ -28,10 +30,24 @@ class Peeking:
 
 
 def test_every_image_is_scored_once_a_repeat(config: TrainingConfig, dev: ImageSet) -> None:
+    learner = Peeking(dev)
+    result = cross_validate(config, dev, 3, 2, seed=0, execute=learner)
+    assert len(result.folds) == len(result.fold_scores) == len(learner.runs) == 6
+    assert not any(run.best_epoch for run in learner.runs)  # by the scored images it would be
+    expected = np.full((2, len(dev)), np.nan)
+    for fold, answer in zip(result.folds, Peeking(dev)(learner.runs, ""), strict=True):
+        expected[fold.repeat, fold.score] = answer.logits
+    assert np.array_equal(result.logits, expected)
+
+
+def test_no_fold_is_calibrated_on_itself(config: TrainingConfig, dev: ImageSet) -> None:
     result = cross_validate(config, dev, 3, 2, seed=0, execute=Peeking(dev))
-    assert result.logits.shape == (2, len(dev))
-    assert np.isfinite(result.logits).all()
-    assert len(result.folds) == len(result.fold_scores) == 6
+    for fold, row in zip(result.folds, result.fold_scores, strict=True):
+        rest = np.setdiff1d(np.arange(len(dev)), fold.score)
+        own = result.logits[fold.repeat]
+        decision = choose_decision(own[rest], dev.malignant[rest])
+        probability = decision.probability(own[fold.score])
+        assert row == scores(dev.malignant[fold.score], probability, decision.threshold)
 
 
 def test_grouped_folds_leave_nothing_to_peek_at(config: TrainingConfig, dev: ImageSet) -> None:
@@ -58,6 +74,9 @@ def test_the_summary_has_stable_names(config: TrainingConfig, dev: ImageSet) -> 
     pooled = roc_auc_score(dev.malignant, grouped.logits.mean(axis=0))
     assert summary["pooled"]["auc"] == pytest.approx(pooled)
     assert summary["ungrouped_minus_grouped"].keys() == {"auc", "auc_low", "auc_high"}
+    leak = roc_auc_score(dev.malignant, ungrouped.logits[0]) - own[0]
+    assert summary["ungrouped_minus_grouped"]["auc"] == pytest.approx(leak)
+    assert leak > 0
     columns, rows = fold_rows(grouped, ungrouped)
     assert columns[:2] == ["fold", "auc"]
     assert [row[0] for row in rows][:4] == [

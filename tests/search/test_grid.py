@@ -47,6 +47,8 @@ def test_the_grid_is_the_product_of_the_lists() -> None:
 
 def test_every_list_changes_what_it_names_and_nothing_else(config: TrainingConfig) -> None:
     assert apply_setting(config, {}) == config
+    pinned = config.model_copy(update={"lr": 0.0012345})
+    assert apply_setting(pinned, {"width": 16}).lr == 0.0012345
     values = {
         "stem": "small_strided",
         "input_size": 56,

@@ -18,6 +18,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reads]:
         reads = Reads(patch)
         patch.chdir(folder)
         patch.setenv("BREAST_ULTRASOUND_WORKERS", "1")
+        patch.setenv("BREAST_ULTRASOUND_DEVICE", "cpu")
         patch.setenv("BREAST_ULTRASOUND_CACHE", str(folder / "cache"))
         write_params(folder / "params.yaml", TINY)
         for stage in STAGES:

@@ -537,7 +537,7 @@ def answers() -> Iterator[list[str]]:
 def folder(tmp_path: Path, finished: tuple[Path, Reads], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which every stage could run, without a network, a GPU or stored trainings."""
     for name in ("data", "models", "metrics"):
-        (tmp_path / name).symlink_to(finished[0] / name)
+        shutil.copytree(finished[0] / name, tmp_path / name)
     write_params(tmp_path / "params.yaml", TINY)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BREAST_ULTRASOUND_CACHE", str(tmp_path / "cache"))

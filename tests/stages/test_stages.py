@@ -2,9 +2,12 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -13,9 +16,21 @@ import yaml
 from typer.testing import CliRunner
 
 from breast_ultrasound import cli
+from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.data.folds import make_folds
 from breast_ultrasound.data.phantom import make_phantoms
+from breast_ultrasound.evaluation.calibration import choose_decision
+from breast_ultrasound.evaluation.judgement import judge
+from breast_ultrasound.evaluation.metrics import auc
 from breast_ultrasound.files import read_arrays, write_arrays
+from breast_ultrasound.model.artifact import load_model
+from breast_ultrasound.model.training import TrainingConfig, read_config
+from breast_ultrasound.params import load_params
+from breast_ultrasound.recipes import read_out_of_fold
 from breast_ultrasound.runs import execute
+from breast_ultrasound.search.cross_validation import cross_validate
+from breast_ultrasound.search.fold_runs import run_on, start_config
+from breast_ultrasound.search.grid import apply_setting
 from tests.stages.reads import STAGES, Reads, call, outputs
 from tests.workspace import ROOT, TINY, write_params
 
@@ -92,6 +107,7 @@ def test_another_machine_changes_numbers_and_what_it_says_of_itself(
     monkeypatch.setattr(execute, "find_hardware", lambda device: other)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BREAST_ULTRASOUND_CACHE", str(finished[0] / "cache"))
+    monkeypatch.setenv("BREAST_ULTRASOUND_WORKERS", "1")
     write_params(tmp_path / "params.yaml", TINY)
     (tmp_path / "data").symlink_to(finished[0] / "data")
     result = call("cross_validate", "--out-of-fold", "out_of_fold.npz")
@@ -124,15 +140,64 @@ def test_the_final_model_decides_by_out_of_fold_scores(finished: tuple[Path, Rea
     assert card["versions"].keys() >= {"torch", "numpy"}
 
 
+def test_searches_and_estimate_keep_twins_together(
+    finished: tuple[Path, Reads], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every number comes again from grouped folds, whose trainings are all in the store."""
+    folder, _ = finished
+    monkeypatch.setattr(execute, "train", lambda *_: pytest.fail("not what the stage trained"))
+    params = load_params(folder / "params.yaml")
+    dev = ImageSet.load(folder / "data/processed/dev.npz")
+    folds = make_folds(dev.malignant, dev.group, params.folds.n_splits, params.seed)
+    trained = execute.Executor(
+        dev.images, dev.malignant, execute.find_resources("cpu", 1, folder / "cache")
+    )
+
+    def mean_auc(config: TrainingConfig, n_folds: int) -> float:
+        results = trained([run_on(config, fold) for fold in folds[:n_folds]], "")
+        return mean(
+            auc(dev.malignant[fold.score], result.logits)
+            for fold, result in zip(folds, results, strict=False)
+        )
+
+    metrics = {path.stem: json.loads(path.read_text()) for path in (folder / "metrics").iterdir()}
+    start = start_config(params, metrics["tune_lr"]["lr"])
+    tuned = mean_auc(start, params.tune_lr.n_folds)
+    assert metrics["tune_lr"]["auc"] == pytest.approx(tuned, rel=1e-5)
+    chosen = read_config(folder / "data/chosen.json")
+    assert chosen == apply_setting(start, metrics["grid_search"]["chosen"])
+    best = mean_auc(chosen, params.grid_search.n_folds)
+    assert metrics["grid_search"]["auc"] == pytest.approx(best, rel=1e-5)
+    again = cross_validate(chosen, dev, params.folds.n_splits, 1, params.seed, trained)
+    out_of_fold = read_out_of_fold(folder / "data/out_of_fold.npz", len(dev))
+    assert np.array_equal(out_of_fold, again.logits[0])
+    card = json.loads((folder / "models/final/model.json").read_text())
+    decision = choose_decision(out_of_fold, dev.malignant)
+    assert (card["temperature"], card["offset"]) == (decision.temperature, decision.offset)
+
+
+def test_each_model_is_judged_under_its_own_name(finished: tuple[Path, Reads]) -> None:
+    folder, _ = finished
+    test = ImageSet.load(folder / "data/processed/test.npz")
+    said = {
+        **json.loads((folder / "metrics/leakage.json").read_text()),
+        **json.loads((folder / "metrics/evaluate.json").read_text()),
+    }
+    for name in ("baseline", "final", "retrained", "control"):
+        model = judge(load_model(folder / "models" / name), test, execute.find_hardware("cpu"))
+        expected = auc(test.malignant, model.probability)
+        assert said[name]["test"]["auc"] == pytest.approx(expected, rel=1e-5), name
+
+
 def test_a_pinned_rate_skips_the_search(
     finished: tuple[Path, Reads], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_params(tmp_path / "params.yaml", TINY, {"lr": "1e-05"})
+    write_params(tmp_path / "params.yaml", TINY, {"lr": 0.00123456789})
     result = call("tune_lr")  # there is no dev.npz here: it is not needed
     assert result.exit_code == 0
     assert json.loads(Path("metrics/tune_lr.json").read_text()) == {
-        "lr": 1e-5,
+        "lr": 0.00123456789,
         "source": "params.yaml",
     }
 
@@ -248,12 +313,9 @@ def test_a_model_of_another_kind_is_refused(
 def test_importing_a_stage_loads_nothing_heavy() -> None:
     """`--help` must answer at once; the time is measured in benchmarks."""
     for stage in (ROOT / "stages").glob("[a-z]*.py"):
-        text = stage.read_text()
-        top = [line for line in text.splitlines() if line.startswith(("import ", "from "))]
-        assert set(top) <= {
-            "from pathlib import Path",
-            "from typing import Annotated",
-            "from typing import Annotated, Literal",
-            "import typer",
-            *(line for line in top if line.startswith("from breast_ultrasound.console import")),
-        }
+        asked = f"import sys, stages.{stage.stem}; print(*sys.modules)"
+        done = subprocess.run(
+            [sys.executable, "-c", asked], cwd=ROOT, text=True, capture_output=True, check=True
+        )
+        heavy = {"torch", "numpy", "pydantic", "sklearn", "optuna", "matplotlib", "joblib"}
+        assert not heavy & set(done.stdout.split()), stage

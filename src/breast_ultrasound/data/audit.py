@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from breast_ultrasound.data.dataset import SIDE
 from breast_ultrasound.data.resplit import clean_split
 from breast_ultrasound.data.twins import Twins, conflicting
-from breast_ultrasound.files import InputError, read_arrays
+from breast_ultrasound.files import BAD_ZIP, InputError, read_arrays
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 MAX_PIXELS = 50_000_000  # a picture of more is refused before it is decoded
@@ -62,7 +62,7 @@ def _read_npz(path: Path, splits: Sequence[str]) -> list[AuditSet]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
-    except zipfile.BadZipFile:
+    except (*BAD_ZIP, ValueError):
         raise InputError(f"{path}: expected an npz file or a folder of splits") from None
     found = [name.removesuffix("_images") for name in names if name.endswith("_images")]
     parts = []
@@ -90,8 +90,13 @@ def _read_npz(path: Path, splits: Sequence[str]) -> list[AuditSet]:
 
 def _words(label: Any) -> str:
     """Return a label as text; whole numbers read the same whatever their type."""
-    values = np.atleast_1d(label).ravel().tolist()
-    return " ".join(f"{v:g}" if isinstance(v, (int, float)) else str(v) for v in values)
+    return " ".join(str(int(v) if _is_whole(v) else v) for v in np.atleast_1d(label).ravel())
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (np.integer, np.bool_)) or (
+        isinstance(value, np.floating) and value.is_integer()
+    )
 
 
 def _shrink(images: NDArray[Any], name: str) -> NDArray[np.uint8]:

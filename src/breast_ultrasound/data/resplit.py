@@ -40,7 +40,7 @@ def clean_split(
         slack = np.where(wanted > 0, room - wanted, np.iinfo(room.dtype).max).min(axis=1)
         fitting = np.nonzero(slack >= 0)[0]
         if len(fitting):
-            free = room[fitting].sum(axis=1)
+            free = room[fitting].clip(0).sum(axis=1)  # a group too large overdrew another class
             chosen = rng.choice(fitting, p=free / free.sum())
         else:
             chosen = slack.argmax()

@@ -47,7 +47,9 @@ def _write_precision_recall(
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(malignant, probability)
-    write_csv(path, ("recall", "precision"), zip(recall.tolist(), precision.tolist(), strict=True))
+    # By rising recall: plots keep the order of rows where recall stays the same.
+    rows = zip(recall[::-1].tolist(), precision[::-1].tolist(), strict=True)
+    write_csv(path, ("recall", "precision"), rows)
 
 
 def _write_histogram(

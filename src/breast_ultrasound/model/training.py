@@ -101,6 +101,9 @@ def fit(
     Args:
         validation: images and labels; when given, the epoch with their best AUC is kept.
         initial_weights: by name; layers without any start from random ones.
+
+    Raises:
+        InputError: the training diverged.
     """
     torch.set_num_threads(1)
     with torch.random.fork_rng():
@@ -146,6 +149,11 @@ def _fit(
                 average.update_parameters(model)
             epoch_loss += loss.item() * len(batch) / len(inputs)
         losses.append(epoch_loss)
+        if not all(tensor.isfinite().all() for tensor in average.state_dict().values()):
+            raise InputError(
+                f"a training at the learning rate {config.lr:g} diverged in epoch {len(losses)}: "
+                "lower lr, tune_lr.high or grid_search.lr_multiplier"
+            )
         if validation is not None:
             logits_now = predict(average, validation[0], hardware, config.average_views)
             aucs.append(_auc(validation[1], logits_now))
@@ -282,7 +290,7 @@ def learning_rate_factor(training: TrainingParams, step: int, n_steps: int) -> f
 
 
 def _batch_sizes(n_images: int, batch_size: int) -> list[int]:
-    """Cut an epoch into even batches of at most `batch_size`: batch norm fails on one image."""
+    """Cut an epoch into even batches of at most `batch_size`, of 3 and more none of one image."""
     n_batches = math.ceil(n_images / batch_size)
     return [len(part) for part in np.array_split(np.arange(n_images), n_batches)]
 

@@ -55,7 +55,8 @@ def find_hardware(device: DeviceChoice) -> Hardware:
     if device == "cuda" and not has_gpu:
         raise InputError("--device cuda: expected a CUDA GPU, found none; use --device cpu")
     if has_gpu and device != "cpu":
-        return Hardware("cuda", "bf16" if torch.cuda.is_bf16_supported() else "fp32")
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Hardware("cuda", "bf16" if native else "fp32")
     capabilities = torch.cpu.get_capabilities()
     # Elsewhere bf16 is emulated, and slower than fp32.
     native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
@@ -148,7 +149,11 @@ class Executor:
                     finished[key] = result
                 return finished
             except BrokenProcessPool:
+                stored = {key: self.resources.store.load(key) for key in left.keys() - finished}
+                finished |= {key: result for key, result in stored.items() if result is not None}
                 n_left = len(missing) - len(finished)
+                if not n_left:
+                    return finished
                 print(
                     f"a training process was killed, for lack of memory perhaps ({kills} of "
                     f"{MAX_KILLS}): {n_left} trainings of this round are not finished",

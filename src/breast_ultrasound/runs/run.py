@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -147,4 +148,10 @@ def device_kind(hardware: Hardware) -> str:
 
     if hardware.device == "cuda":
         return f"cuda {torch.cuda.get_device_name()}"
-    return f"cpu {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    words = ["cpu", platform.machine(), torch.backends.cpu.get_cpu_capability()]
+    # oneDNN, which computes the convolutions, goes by more than that, and by a limit of its own.
+    if torch.cpu.get_capabilities().get("amx_bf16"):
+        words.append("AMX")
+    if limit := os.environ.get("ONEDNN_MAX_CPU_ISA"):
+        words.append(f"limited to {limit}")
+    return " ".join(words)

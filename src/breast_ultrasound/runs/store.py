@@ -15,7 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from breast_ultrasound.files import InputError, atomic
 from breast_ultrasound.runs.run import RunResult, code_digest, digest_of, versions
@@ -30,8 +30,8 @@ class Entry:
 
     Attributes:
         n_bytes: its size.
-        usable: whether the training code and package versions of today can look it up; a file that
-            is damaged, half-written or of other code never is.
+        usable: whether it says to be of the training code and package versions of today; a file
+            that is half-written or of other code is not.
     """
 
     path: Path
@@ -90,14 +90,23 @@ class Store:
         )
 
     def load(self, key: str) -> RunResult | None:
-        """Return the result of `key`, or None; a damaged file is dropped, with a word on stderr."""
+        """Return the result of `key`, or None; a damaged file is dropped, with a word on stderr.
+
+        Raises:
+            InputError: the file is there and cannot be read, which says nothing of what it holds.
+        """
         path = self.path_of(key)
-        if not path.exists():
-            return None
         try:
-            with safe_open(path, framework="numpy") as file:
-                arrays = {name: file.get_tensor(name) for name in list(file.keys())}
-                stated = file.metadata() or {}
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be read ({error.strerror or error}); mend that, or name another "
+                "folder with --cache or BREAST_ULTRASOUND_CACHE"
+            ) from None
+        try:
+            arrays, stated = load(content), _metadata(content)
             if (stated.get("key"), stated.get("digest")) != (key, digest_of(arrays)):
                 raise SafetensorError("checksum does not fit")
             return RunResult(
@@ -106,7 +115,7 @@ class Store:
                 arrays.pop("val_auc"),
                 {name.removeprefix(WEIGHT): array for name, array in arrays.items()},
             )
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+        except (SafetensorError, KeyError, ValueError) as error:
             print(f"{path}: damaged ({error}); dropped, trains again", file=sys.stderr)
             path.unlink(missing_ok=True)
             return None
@@ -129,6 +138,13 @@ class Store:
         for entry in removed:
             entry.path.unlink(missing_ok=True)
         return removed
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Return what `save` was told; `load` leaves it out. The header is JSON after its length."""
+    length = int.from_bytes(content[:8], "little")
+    metadata: dict[str, str] = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+    return metadata
 
 
 def _origin_of(path: Path) -> str | None:

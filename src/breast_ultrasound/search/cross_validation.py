@@ -42,8 +42,8 @@ def cross_validate(
 ) -> CrossValidation:
     """Train on every fold of every repeat.
 
-    The calibration of a fold is chosen on the other folds of its repeat, so that no
-    score of a fold has seen its labels.
+    The calibration of a fold is chosen on the other folds of its repeat, so that none is applied
+    to images it was chosen on.
 
     Args:
         grouped: keep near-twins in one fold; False shows what the leak is worth.
@@ -56,7 +56,7 @@ def cross_validate(
     ]
     label = f"{'grouped' if grouped else 'ungrouped'} {n_splits} folds × {n_repeats}"
     results = execute([run_on(config, fold) for fold in folds], label)
-    logits = np.empty((n_repeats, len(dev)), dtype=np.float32)
+    logits = np.full((n_repeats, len(dev)), np.nan, dtype=np.float32)
     for fold, result in zip(folds, results, strict=True):
         logits[fold.repeat, fold.score] = result.logits
     return CrossValidation(logits, folds, _cross_fitted(logits, folds, dev.malignant))

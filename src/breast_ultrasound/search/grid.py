@@ -79,11 +79,16 @@ def apply_setting(config: TrainingConfig, setting: dict[str, Any]) -> TrainingCo
 
     return config.model_copy(
         update={
-            "lr": short(config.lr * setting.get("lr_multiplier", 1.0)),
+            "lr": _multiplied(config.lr, setting.get("lr_multiplier")),
             "model": config.model.model_copy(update=of(ModelParams)),
             "training": config.training.model_copy(update=of(TrainingParams)),
         }
     )
+
+
+def _multiplied(lr: float, factor: float | None) -> float:
+    """Return a learning rate of few digits; without a factor as given, all of its digits."""
+    return lr if factor is None else short(lr * factor)
 
 
 def search_grid(

@@ -42,10 +42,10 @@ def tune_learning_rate(
     """Search the learning rate of best mean fold AUC, on a log scale.
 
     The trials of a round are proposed together and run side by side, fold after fold. After the
-    first round a trial stops whose best mean so far is below the median of the finished ones' at
-    the same fold (Optuna's median pruner). The round's size is fixed, so that the proposals do not
-    depend on the number of workers; a search that was killed proposes the same again and finds its
-    runs in the store.
+    first round a trial stops, on its second fold at the earliest, whose best mean so far is below
+    the median of the finished ones' at the same fold (Optuna's median pruner). The round's size is
+    fixed, so that the proposals do not depend on the number of workers; a search that was killed
+    proposes the same again and finds its runs in the store.
 
     Args:
         folds: the folds to score on, in this order.
@@ -55,7 +55,7 @@ def tune_learning_rate(
     study = optuna.create_study(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(n_startup_trials=params.round_size, seed=seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=params.round_size),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=params.round_size, n_warmup_steps=1),
     )
     # The middle of the range is the best guess before anything is known.
     study.enqueue_trial({"lr": float(np.sqrt(params.low * params.high))})
