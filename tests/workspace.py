@@ -27,7 +27,8 @@ PROJECT = (
 TINY: dict[str, Any] = {
     "data": {"name": "phantom", "n_phantoms": 90},
     "model": {"input_size": 28, "width": 8},
-    "training": {"n_epochs": 1, "ema_decay": 0.5},
+    # Ten digits, to notice rounding on the way.
+    "training": {"n_epochs": 1, "ema_decay": 0.5, "weight_decay": 0.0123456789},
     "folds": {"n_splits": 2},
     "tune_lr": {"n_trials": 2, "n_folds": 1},
     "grid_search": {"n_folds": 1, "input_size": None, "label_smoothing": None},
