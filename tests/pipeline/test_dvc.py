@@ -192,7 +192,8 @@ def test_experiments_with_a_pinned_rate(repository: Repository) -> None:
     assert float(shown["tiny"]["metrics/tune_lr.json:lr"]) == 1e-5
     dry = run(["make", "-n", "experiments"], ROOT, repository.env, check=True).stdout
     *_, after = dry.partition("--md ")
-    shown = repository.experiments(" " + " ".join(shlex.split(after)))
+    options = shlex.split(after.splitlines()[0])  # within make, it says too where it leaves
+    shown = repository.experiments(" " + " ".join(options))
     assert set(shown["pinned"]) == {
         "Experiment",
         "params.yaml:lr",
