@@ -10,13 +10,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.folds import chosen_config, on_folds
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.evaluation.metrics import auc_difference
-from breast_ultrasound.model.training import TrainingConfig, read_config
+from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import AugmentParams, Params, load_params
 from breast_ultrasound.recipes import final_runs
 from breast_ultrasound.runs.execute import Executor, Resources, find_resources
-from breast_ultrasound.search.cross_validation import cross_validate, single_auc
+from breast_ultrasound.search.cross_validation import single_auc
 from tests.workspace import ROOT
 
 NONE = AugmentParams(flip=0, rotation=0, scale=0, shift=0, contrast=0, brightness=0, cutout=0)
@@ -27,10 +28,11 @@ def main() -> None:
     params = load_params(ROOT / "params.yaml")
     dev, test = (ImageSet.load(ROOT / f"data/processed/{name}.npz") for name in ("dev", "test"))
     resources = find_resources("auto", 0, None)
-    chosen = read_config(ROOT / "data/chosen.json")
+    chosen = chosen_config()
     arms = [chosen.model_copy(update={"augment": a}) for a in (NONE, chosen.augment)]
     print("| scored on | without | with | difference |\n| --- | --- | --- | --- |")
-    folds = [on_folds(arm, dev, params, resources) for arm in arms]
+    execute = Executor(dev.images, dev.malignant, resources)
+    folds = [on_folds(dev, params.cross_validate.n_repeats, execute, arm).logits for arm in arms]
     report("dev, grouped folds", folds, dev, params)
     seeds = [on_test(arm, dev, test, params, resources) for arm in arms]
     for words, mask in (
@@ -39,17 +41,6 @@ def main() -> None:
         ("test, leaked", test.leaked),
     ):
         report(words, [rows[:, mask] for rows in seeds], test.subset(mask), params)
-
-
-def on_folds(
-    config: TrainingConfig, dev: ImageSet, params: Params, resources: Resources
-) -> NDArray[np.float32]:
-    """Return out-of-fold logits, (repeats, images of dev)."""
-    execute = Executor(dev.images, dev.malignant, resources)
-    n_repeats = params.cross_validate.n_repeats
-    return cross_validate(
-        config, dev, params.folds.n_splits, n_repeats, params.seed, execute
-    ).logits
 
 
 def on_test(

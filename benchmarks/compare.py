@@ -52,15 +52,8 @@ def print_table(what: str, results: Iterable[tuple[str, CrossValidation]], dev: 
     Args:
         what: heading of the names.
     """
-    heads = (
-        "AUC of folds",
-        "− first row",
-        "AUC, one",
-        "AUC, all",
-        "accuracy, one",
-        "accuracy, all",
-    )
-    print(f"| {' | '.join((what, *heads))} |\n|{' --- |' * (1 + len(heads))}")
+    heads = "AUC of folds | − first row | AUC, one | AUC, all | accuracy, one | accuracy, all"
+    print(f"| {what} | {heads} |\n| --- | --- | --- | --- | --- | --- | --- |")
     first: NDArray[np.float64] | None = None
     for name, result in chain(results, official_row(dev)):
         aucs = np.array([row["auc"] for row in result.fold_scores])

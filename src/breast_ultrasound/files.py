@@ -22,7 +22,7 @@ UNIX = 3  # the system that a zip file names, whatever the system
 NPY_HEADER = 1024  # bytes, at most
 SMALL = 64 * 2**20  # bytes; below, no array is a bomb
 MAX_RATIO = 100  # bytes to a packed byte; images have less than 10
-# NotImplementedError, of a zip from the future, is a RuntimeError.
+# RuntimeError: encrypted, or of a later version of the format.
 BAD_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 
 

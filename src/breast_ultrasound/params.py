@@ -33,7 +33,7 @@ Blocks = Annotated[int, Field(ge=0, le=8)]  # residual blocks of a stage; 0 leav
 Dropout = Annotated[float, Field(ge=0, lt=1)]  # probability
 Smoothing = Annotated[float, Field(ge=0, lt=1)]
 WeightDecay = Annotated[float, Field(ge=0, le=1)]
-# Even batches of at most 3 images never are of one, on which batch norm cannot train.
+# From 3 on, even batches are never of one image, on which batch norm cannot train.
 BatchSize = Annotated[int, Field(ge=3, le=1024)]
 Positive = Annotated[float, Field(gt=0, le=100)]
 
