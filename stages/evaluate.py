@@ -35,7 +35,7 @@ def main(
     hardware = find_hardware(device)
     folders = {"baseline": baseline, "final": final, "retrained": retrained, "control": control}
     judged = {
-        name: judgement.judge(load_model(folder), images, hardware)
+        name: judgement.judge(load_model(folder), images.images, hardware)
         for name, folder in folders.items()
     }
     judged["nearest_neighbour"] = judgement.judge_memory(images, known)

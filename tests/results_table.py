@@ -90,7 +90,12 @@ def aim_rows() -> list[str]:
         ("test, AUC of the ensemble", test["auc"], "0.935"),
         *(
             (f"leak-free, {words} of the ensemble", free[name], f"{test[name]:.3f}, as on test")
-            for name, words in (("auc", "AUC"), ("accuracy", "accuracy"))
+            for name, words in (
+                ("auc", "AUC"),
+                ("sensitivity", "sensitivity"),
+                ("specificity", "specificity"),
+                ("accuracy", "accuracy"),
+            )
         ),
     )
     return [f"| {what} | {value:.3f} | {aim} |" for what, value, aim in table]

@@ -1,4 +1,4 @@
-"""The command `breast-ultrasound`: the project's tools for other people's files."""
+"""The command `breast-ultrasound`: the trained model, and tools for other people's files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ app = typer.Typer(
 
 @app.callback()
 def main() -> None:
-    """Near-duplicate images in data sets with splits, and the store of finished trainings."""
+    """The trained model, near-duplicate images in data sets with splits, and the store."""
 
 
 store_app = typer.Typer(pretty_exceptions_enable=False)
@@ -55,6 +55,35 @@ def _sum(entries: "Sequence[Entry]") -> str:
 Correlation = Annotated[
     float, typer.Option(min=0.5, max=1, help="Of pixels at 28×28: from here, near-twins.")
 ]
+
+
+@app.command()
+@guarded
+def predict(
+    pictures: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    model: Annotated[Path, typer.Option(help="Folder of a trained model.")] = Path("models/final"),
+    dev: Annotated[
+        Path, typer.Option(help="What it was trained on: tells which pictures it has seen.")
+    ] = Path("data/processed/dev.npz"),
+    correlation: Correlation = 0.95,
+    csv: Annotated[Path | None, typer.Option(help="Write a row a picture.")] = None,
+) -> None:
+    """Ask a trained model about pictures. For research: it is not a medical device."""
+    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.data.pictures import read_pictures
+    from breast_ultrasound.evaluation.answers import COLUMNS, answer
+    from breast_ultrasound.files import write_csv
+    from breast_ultrasound.model.artifact import load_model
+    from breast_ultrasound.runs.execute import find_hardware
+
+    files, images = read_pictures(pictures)
+    known = ImageSet.load(dev)
+    answers = answer(images, load_model(model), known, correlation, find_hardware("cpu"))
+    if csv is not None:
+        rows = [said.row(file) for file, said in zip(files, answers, strict=True)]
+        write_csv(csv, COLUMNS, rows)
+    for file, said in zip(files, answers, strict=True):
+        typer.echo(f"{file}: {said}")
 
 
 @app.command()

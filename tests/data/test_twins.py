@@ -60,7 +60,8 @@ def test_no_correlation_exceeds_its_sketch(rng: np.random.Generator, smooth: flo
     images = gaussian_filter(rng.normal(128, 40, (40, 28, 28)), (0, smooth, smooth))
     images = np.concatenate([images, 255 - images, images + rng.normal(0, 3, images.shape)])
     images = images.clip(0, 255).astype(np.uint8)
-    sketch, pixels = _sketch(images), standardise(images)
+    (sketch, single), pixels = _sketch(images), standardise(images)
+    np.testing.assert_allclose(single, pixels, atol=1e-7)
     assert (sketch @ sketch.T >= pixels @ pixels.T - SINGLE_PRECISION).all()
 
 
@@ -79,10 +80,12 @@ def test_blocks_change_nothing(rng: np.random.Generator, monkeypatch: pytest.Mon
     images = np.concatenate([base, base[::2, :, ::-1], base[::3]])[rng.permutation(55)]
     whole = find_twins(images, 0.9)
     for block in (1, 7, 54, 55):
-        monkeypatch.setattr(twins_module, "BLOCK", block)
-        parts = find_twins(images, 0.9)
-        for name, array in vars(whole).items():
-            np.testing.assert_allclose(array, getattr(parts, name), atol=1e-12)
+        for many in (0, 16):  # pairs an image that are looked at one by one
+            monkeypatch.setattr(twins_module, "BLOCK", block)
+            monkeypatch.setattr(twins_module, "MANY", many)
+            parts = find_twins(images, 0.9)
+            for name, array in vars(whole).items():
+                np.testing.assert_allclose(array, getattr(parts, name), atol=1e-12)
 
 
 def test_a_pair_at_the_threshold_counts(rng: np.random.Generator) -> None:

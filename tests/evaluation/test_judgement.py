@@ -110,7 +110,7 @@ def test_models_are_judged_as_their_cards_say(config: TrainingConfig, test_set: 
     )
     network = weights_of(fit(config, test_set.images, test_set.malignant, 0, CPU).model)
     other = {**network, "fc.bias": network["fc.bias"] + 1}
-    answers = judge(Ensemble(card, [network, other]), test_set, CPU)
+    answers = judge(Ensemble(card, [network, other]), test_set.images, CPU)
     logits = Ensemble(card, [network]).predict(test_set.images, CPU)[0].astype(float)
     decision = Decision(3.0, -1.0, 0.3)
     expected = [decision.probability(logits + shift) for shift in (0.0, 0.5, 1.0)]

@@ -510,6 +510,36 @@ def _(folder: Path) -> list[str]:
     return ["a.npz"]
 
 
+def _predicted(change: Callable[[Path], object], *options: str) -> Prepare:
+    def prepare(folder: Path) -> list[str]:
+        change(_pictures(folder))
+        return ["set/train", *options]
+
+    return prepare
+
+
+def _emptied(picture: Path) -> None:
+    for file in picture.parent.iterdir():
+        file.unlink()
+
+
+def _wide(picture: Path) -> None:
+    Image.fromarray(np.full((28, 28), 40_000, dtype="u2")).save(picture)
+
+
+def _of_other_images(picture: Path) -> None:
+    card = picture.parents[2] / "models/final/model.json"
+    content = json.loads(card.read_text())
+    card.write_text(json.dumps({**content, "data": "0" * 64}))
+
+
+add("predict", "a picture that is not there", lambda _: ["gone.png"])
+add("predict", "a folder that is empty", _predicted(_emptied))
+add("predict", "a PNG cut short", _predicted(lambda p: p.write_bytes(p.read_bytes()[:200])))
+add("predict", "a picture of 16 bits", _predicted(_wide))
+add("predict", "a model that is not there", _predicted(str, "--model", "gone"))
+add("predict", "a model trained on other images", _predicted(_of_other_images))
+add("predict", "dev images that are not there", _predicted(str, "--dev", "gone.npz"))
 add("resplit", "a folder of pictures", _of_pictures("out.npz"))
 
 
@@ -578,7 +608,7 @@ def _content(folder: Path) -> dict[Path, bytes]:
 
 
 def test_the_table_is_of_these_inputs_to_every_command() -> None:
-    commands = {*STAGES, "audit", "resplit", "store", "store prune"}
+    commands = {*STAGES, "predict", "audit", "resplit", "store", "store prune"}
     assert {bad.command for bad in CASES} == commands
     assert len({(bad.command, bad.wrong) for bad in CASES}) == len(CASES) >= 60
     rows = [line for line in ERRORS.read_text().splitlines() if line.startswith("| ")]

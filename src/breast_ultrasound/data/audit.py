@@ -1,6 +1,5 @@
 """Near-twins in any image set with splits: what `breast-ultrasound audit` looks at and says."""
 
-import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import SIDE
+from breast_ultrasound.data.pictures import open_picture, pictures_in, shrink
 from breast_ultrasound.data.resplit import clean_split
 from breast_ultrasound.data.twins import Twins, conflicting
 from breast_ultrasound.files import BAD_ZIP, InputError, read_arrays
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-MAX_PIXELS = 50_000_000  # a picture of more is refused before it is decoded
 NO_LABEL = ""
 MAX_LABELS, MAX_GROUPS = 10, 20  # that a summary spells out
 
@@ -113,20 +111,8 @@ def _shrink(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
 
     shrunk = np.empty((len(images), SIDE, SIDE), dtype=np.uint8)
     for i, image in enumerate(images):
-        shrunk[i] = _grey(Image.fromarray(image))
+        shrunk[i] = shrink(Image.fromarray(image))
     return shrunk
-
-
-def _grey(image: Any) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    if not image.mode.startswith(("I", "F")):
-        grey = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-        return np.asarray(grey, dtype=np.uint8)
-    # More than 8 bits: convert("L") would clip. Correlation ignores gain and offset.
-    wide = np.asarray(image.convert("F").resize((SIDE, SIDE), Image.Resampling.BOX))
-    lowest, highest = float(wide.min()), float(wide.max())
-    return ((wide - lowest) * (255 / ((highest - lowest) or 1))).round().astype(np.uint8)
 
 
 def _read_folder(path: Path, splits: Sequence[str]) -> list[AuditSet]:
@@ -137,14 +123,7 @@ def _read_folder(path: Path, splits: Sequence[str]) -> list[AuditSet]:
         if not folder.is_dir():
             have = ", ".join(sorted(entry.name for entry in path.iterdir())) or "nothing"
             raise InputError(f"{folder}: no such folder; {path} has {have}")
-        there = sorted(file for file in folder.rglob("*") if file.is_file())
-        files = [file for file in there if file.suffix.lower() in SUFFIXES]
-        if there and not files:
-            found = ", ".join(sorted({file.suffix or file.name for file in there})[:MAX_LABELS])
-            raise InputError(
-                f"{folder}: expected pictures ({', '.join(sorted(SUFFIXES))}), got {found}; "
-                "save them as PNG"
-            )
+        files = pictures_in(folder)
         if files:
             parts.append(
                 AuditSet(
@@ -164,36 +143,10 @@ def _label_of(file: Path, folder: Path) -> str:
 
 
 def _read_image(file: Path, root: Path) -> NDArray[np.uint8]:
-    from PIL import Image, UnidentifiedImageError
-
     if not file.resolve().is_relative_to(root.resolve()):
         raise InputError(f"{file}: expected a file in {root}, got a link out of it; copy it there")
-    bombs = Image.DecompressionBombWarning, Image.DecompressionBombError
-    try:
-        with warnings.catch_warnings(action="error", category=bombs[0]), Image.open(file) as image:
-            _check_picture(file, image)
-            return _grey(image)
-    except InputError:
-        raise
-    except UnidentifiedImageError:
-        raise InputError(
-            f"{file}: expected an image, got another kind of file; remove it or save it as PNG"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error}); remove or repair it") from None
-    except Exception as error:  # of broken files, decoders raise nearly anything
-        raise InputError(f"{file}: expected an image ({error}); remove or repair it") from None
-
-
-def _check_picture(file: Path, image: Any) -> None:
-    """Refuse what is no single picture of a size to decode; nothing is decoded yet."""
-    if image.width * image.height > MAX_PIXELS:
-        raise InputError(
-            f"{file}: expected at most {MAX_PIXELS} pixels, "
-            f"got {image.width}×{image.height}; remove it or scale it down"
-        )
-    if getattr(image, "n_frames", 1) > 1:
-        raise InputError(f"{file}: expected one picture, got {image.n_frames}; save one of them")
+    with open_picture(file) as picture:
+        return shrink(picture)
 
 
 def summarise(images: AuditSet, twins: Twins, correlation: float) -> dict[str, Any]:

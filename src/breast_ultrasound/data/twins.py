@@ -15,6 +15,7 @@ SINGLE_PRECISION = 1e-4  # more than float32 errs on a correlation; what is near
 SHIFTS = (-1, 0, 1)  # pixels, down and across
 THRESHOLDS = tuple(round(0.90 + 0.01 * i, 2) for i in range(10))  # at which results are compared
 FREQUENCIES = 8  # each way, of the sketch that sorts out most pairs
+MANY = 16  # pairs an image of a block that a sketch may leave, to be looked at one by one
 
 
 @dataclass(frozen=True)
@@ -107,41 +108,61 @@ def _overlap(images: NDArray[np.uint8], down: int, right: int) -> NDArray[np.uin
 
 
 def _candidates(images: NDArray[np.uint8], correlation: float) -> NDArray[np.int64]:
-    """Return the pairs, (P, 2) in ascending order, that may reach `correlation`: few others."""
+    """Return the pairs, (P, 2) in ascending order, that reach `correlation` in single precision."""
     n_images = len(images)
     starts = range(0, n_images, BLOCK)
-    found = np.empty(0, dtype=np.int64)  # first · N + second
+    found = [np.empty(0, dtype=np.int64)]  # first · N + second
     for first, second, _ in _alignments(images, images):
-        rows, columns = _sketch(first), _sketch(second)
+        (rows, row_pixels), (columns, column_pixels) = _sketch(first), _sketch(second)
         for i in starts:
             # All shifts and the mirror turn round with the pair: each is looked at one way only.
             for j in starts[i // BLOCK :]:
                 near = rows[i : i + BLOCK] @ columns[j : j + BLOCK].T >= correlation
                 near = np.triu(near, k=1) if i == j else near
                 one, other = np.divmod(np.flatnonzero(near), near.shape[1])
-                if len(one):
-                    found = np.union1d(found, (one + i) * n_images + other + j)
-    return np.stack(np.divmod(found, n_images), axis=1)
+                kept = _products(row_pixels[i:], one, column_pixels[j:], other) >= correlation
+                found.append((one[kept] + i) * n_images + other[kept] + j)
+    return np.stack(np.divmod(np.unique(np.concatenate(found)), n_images), axis=1)
 
 
-def _sketch(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _sketch(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return few numbers an image, (N, D), whose products are at least the correlations.
 
     They are the low frequencies of the standardised pixels, as they are in a cosine basis, and the
-    length of the rest, since |⟨a, b⟩| ≤ |a|·|b| there (Cauchy and Schwarz).
+    length of the rest, since |⟨a, b⟩| ≤ |a|·|b| there (Cauchy and Schwarz). The standardised
+    pixels themselves, (N, H·W), come second.
     """
     from scipy.fft import dct
 
     height, width = images.shape[1:]
     down, across = (dct(np.eye(n), axis=0, norm="ortho")[:FREQUENCIES] for n in (height, width))
     sketch = np.empty((len(images), len(down) * len(across) + 1), dtype=np.float32)
+    single = np.empty((len(images), height * width), dtype=np.float32)
     for start in range(0, len(images), BLOCK):
-        pixels = standardise(images[start : start + BLOCK])
+        part = slice(start, start + BLOCK)
+        pixels = standardise(images[part])
         low = (down @ pixels.reshape(-1, height, width) @ across.T).reshape(len(pixels), -1)
         rest = (pixels**2).sum(axis=1) - (low**2).sum(axis=1)
-        sketch[start : start + BLOCK, :-1] = low
-        sketch[start : start + BLOCK, -1] = np.sqrt(rest.clip(0))
-    return sketch
+        sketch[part, :-1] = low
+        sketch[part, -1] = np.sqrt(rest.clip(0))
+        single[part] = pixels
+    return sketch, single
+
+
+def _products(
+    rows: NDArray[np.float32],
+    one: NDArray[np.int64],
+    columns: NDArray[np.float32],
+    other: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Return the products of rows `one` with columns `other`, (P,)."""
+    if len(one) > MANY * BLOCK:  # all products of the block take less time than so many by one
+        return (rows[:BLOCK] @ columns[:BLOCK].T)[one, other]
+    products = np.empty(len(one), dtype=np.float32)
+    for start in range(0, len(one), BLOCK):
+        part = slice(start, start + BLOCK)
+        products[part] = np.einsum("pd,pd->p", rows[one[part]], columns[other[part]])
+    return products
 
 
 def _exact(

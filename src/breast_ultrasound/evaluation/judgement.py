@@ -53,11 +53,11 @@ class Judged:
         return score(malignant[chosen], self.probability[chosen], self.threshold)
 
 
-def judge(model: Ensemble, images: ImageSet, hardware: Hardware) -> Judged:
-    """Let a model score images, calibrated as its card says."""
+def judge(model: Ensemble, images: NDArray[np.uint8], hardware: Hardware) -> Judged:
+    """Let a model score images (N, 28, 28), calibrated as its card says."""
     card = model.card
     decision = Decision(card.temperature, card.offset, card.threshold)
-    logits = model.predict(images.images, hardware)
+    logits = model.predict(images, hardware)
     return Judged(
         decision.probability(logits.mean(axis=0)), decision.probability(logits), decision.threshold
     )
