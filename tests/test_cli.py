@@ -299,6 +299,17 @@ def test_colour_and_missing_labels_are_dealt_out_too(images: np.ndarray, tmp_pat
     assert "1 pairs of near-twins: 1 crossed the splits" in result.stdout
 
 
+def test_an_audit_writes_over_nothing_that_it_reads(tmp_path: Path, images: np.ndarray) -> None:
+    root = _folder(tmp_path / "set", images)
+    write_arrays(tmp_path / "a.npz", {"train_images": images[:30], "test_images": images[30:]})
+    for read, output in ((root, root / "train/cat/3.png"), (tmp_path / "a.npz",) * 2):
+        before = output.read_bytes()
+        result = audit(read, "--csv", str(output))
+        assert result.exit_code == 2
+        assert "expected another file to write" in result.stderr
+        assert output.read_bytes() == before
+
+
 def test_what_cannot_be_dealt_out_is_refused(phantom_file: Path, tmp_path: Path) -> None:
     for path, output, words in (
         (tmp_path, tmp_path / "a.npz", "expected an npz file"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from breast_ultrasound.console import Cache, Group, guarded
+from breast_ultrasound.console import Cache, Group, guarded, printable
 from breast_ultrasound.files import InputError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def predict(
     pictures: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
     model: Annotated[Path, typer.Option(help="Folder of a trained model.")] = Path("models/final"),
     dev: Annotated[
-        Path, typer.Option(help="What it was trained on: tells which pictures it has seen.")
+        Path, typer.Option(help="The dev images: tells which pictures are near-twins of one.")
     ] = Path("data/processed/dev.npz"),
     correlation: Correlation = 0.95,
     csv: Annotated[Path | None, typer.Option(help="Write a row a picture.")] = None,
@@ -76,14 +76,15 @@ def predict(
     from breast_ultrasound.model.artifact import load_model
     from breast_ultrasound.runs.execute import find_hardware
 
+    known, trained = ImageSet.load(dev), load_model(model)
     files, images = read_pictures(pictures)
-    known = ImageSet.load(dev)
-    answers = answer(images, load_model(model), known, correlation, find_hardware("cpu"))
+    _check_outputs([csv], [dev, *files])
+    answers = answer(images, trained, known, correlation, find_hardware("cpu"))
     if csv is not None:
         rows = [said.row(file) for file, said in zip(files, answers, strict=True)]
         write_csv(csv, COLUMNS, rows)
     for file, said in zip(files, answers, strict=True):
-        typer.echo(f"{file}: {said}")
+        typer.echo(printable(f"{file}: {said}"))
 
 
 @app.command()
@@ -111,6 +112,8 @@ def audit(
     from breast_ultrasound.files import write_csv, write_json
 
     found = read_audit_set(images, list(dict.fromkeys(name for name in splits.split(",") if name)))
+    read = [images / name for name in found.name.tolist()] if images.is_dir() else [images]
+    _check_outputs([json, csv, sheet], read)
     twins = find_twins(found.images, correlation)
     summary = summarise(found, twins, correlation)
     if json is not None:
@@ -121,8 +124,8 @@ def audit(
         twin_pairs(found.images, found.split, found.label, twins, sheet)
     for name, counts in summary["splits"].items():
         typer.echo(
-            f"{name:12}{counts['images']:8} images{counts['leaking']:8} with a near-twin "
-            "in another split"
+            f"{printable(name):12}{counts['images']:8} images"
+            f"{counts['leaking']:8} with a near-twin in another split"
         )
     crossing = summary["cross_split_pairs"]
     typer.echo(
@@ -162,19 +165,27 @@ def resplit(
 
     if images.is_dir():
         raise InputError(f"{images}: expected an npz file; of a folder, `audit --csv` names pairs")
-    if output.resolve() == images.resolve():
-        raise InputError(f"{output}: expected another file to write than the one to read")
+    _check_outputs([output, csv], [images])
     found = read_audit_set(images, [])
     twins = find_twins(found.images, correlation)
     split = deal_out(found, twins, seed, without_conflicts)
     write_arrays(output, deal_arrays(images, found, split))
     if csv is not None:
         write_csv(csv, *image_rows(found, twins, split))
-    for line in [*split_lines(found, split), *conflict_lines(found, twins, split)]:
+    for line in split_lines(found, split):
         typer.echo(line)
+    for line in conflict_lines(found, twins, split):
+        typer.echo(printable(line))
     first, second = found.split[twins.pairs.T]
     typer.echo(
         f"{len(twins.pairs)} pairs of near-twins: {(first != second).sum()} crossed the splits, "
         "none does now"
     )
     typer.echo(f"sha256 {hashlib.sha256(output.read_bytes()).hexdigest()}  {output}")
+
+
+def _check_outputs(outputs: Sequence[Path | None], inputs: Sequence[Path]) -> None:
+    """Refuse to write over what is read."""
+    for output in outputs:
+        if output is not None and output.exists() and any(map(output.samefile, inputs)):
+            raise InputError(f"{output}: expected another file to write than the one to read")

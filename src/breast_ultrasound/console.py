@@ -135,7 +135,10 @@ def _explain(error: Exception) -> NoReturn:
             text = str(error)
         case _:
             raise error
-    # A file's name may hold line breaks, and bytes that are no text.
-    line = " ".join(text.split()).encode(errors="backslashreplace").decode()
-    typer.echo(f"error: {line}", err=True)
+    typer.echo(f"error: {printable(text)}", err=True)
     raise typer.Exit(2) from None
+
+
+def printable(text: str) -> str:
+    """Return a text as one line: a file's name may hold line breaks, and bytes that are no text."""
+    return " ".join(text.split()).encode(errors="backslashreplace").decode()

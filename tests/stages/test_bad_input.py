@@ -527,6 +527,18 @@ def _wide(picture: Path) -> None:
     Image.fromarray(np.full((28, 28), 40_000, dtype="u2")).save(picture)
 
 
+def _wide_colour(picture: Path) -> None:
+    """Write a PNG of 16 bits a colour, which Pillow reads but does not write."""
+    rows = b"".join(b"\0" + bytes([i, 0] * 3 * 28) for i in range(28))
+    header = (28).to_bytes(4, "big") * 2 + bytes([16, 2, 0, 0, 0])
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    content = b"".join(
+        len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+        for name, data in parts
+    )
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+
+
 def _of_other_images(picture: Path) -> None:
     card = picture.parents[2] / "models/final/model.json"
     content = json.loads(card.read_text())
@@ -537,6 +549,8 @@ add("predict", "a picture that is not there", lambda _: ["gone.png"])
 add("predict", "a folder that is empty", _predicted(_emptied))
 add("predict", "a PNG cut short", _predicted(lambda p: p.write_bytes(p.read_bytes()[:200])))
 add("predict", "a picture of 16 bits", _predicted(_wide))
+add("predict", "a picture of 16 bits a colour", _predicted(_wide_colour))
+add("predict", "a picture of one grey", _predicted(lambda p: Image.new("L", (9, 9), 7).save(p)))
 add("predict", "a model that is not there", _predicted(str, "--model", "gone"))
 add("predict", "a model trained on other images", _predicted(_of_other_images))
 add("predict", "dev images that are not there", _predicted(str, "--dev", "gone.npz"))

@@ -1,11 +1,13 @@
 """`breast-ultrasound predict` with the model that the stages have made."""
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from click.testing import Result
+from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
 from breast_ultrasound.cli import app
@@ -19,7 +21,7 @@ from tests.stages.reads import Reads
 def test_a_picture_gets_the_answer_that_its_pixels_get_on_test(
     finished: tuple[Path, Reads], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And is known to be seen exactly where `preprocess` calls the test image leaked."""
+    """And is said to be a near-twin exactly where `preprocess` calls the test image leaked."""
     monkeypatch.chdir(finished[0])
     test = ImageSet.load(Path("data/processed/test.npz"))
     for i, image in enumerate(test.images):
@@ -42,5 +44,56 @@ def test_a_picture_gets_the_answer_that_its_pixels_get_on_test(
     ]
     assert [bool(row["dev_twin"]) for row in rows] == test.leaked.tolist()
     lines = result.stdout.splitlines()
-    assert ["seen it" in line for line in lines] == test.leaked.tolist()
+    assert ["near-twin" in line for line in lines] == test.leaked.tolist()
     assert 0 < test.leaked.sum() < len(test)
+
+
+@pytest.fixture
+def pictures(finished: tuple[Path, Reads], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one picture of a gradient, as tall as wide, brighter downwards."""
+    monkeypatch.chdir(finished[0])
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    ramp = np.linspace(0, 255, 56).astype(np.uint8)[:, None].repeat(56, axis=1)
+    Image.fromarray(ramp).save(tmp_path / "in" / "deep" / "ramp.png")
+    return tmp_path / "in"
+
+
+def ask(*arguments: Path | str) -> Result:
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+
+def test_pictures_are_found_in_folders_of_folders_beside_other_files(pictures: Path) -> None:
+    (pictures / "notes.txt").write_text("no picture")
+    alone = ask(pictures / "deep" / "ramp.png")
+    assert alone.exit_code == 0, alone.output
+    assert ask(pictures).stdout == alone.stdout
+
+
+def test_a_camera_held_sideways_changes_no_answer(pictures: Path) -> None:
+    upright = pictures / "deep" / "ramp.png"
+    with Image.open(upright) as picture:
+        turned = picture.transpose(Image.Transpose.ROTATE_90)
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6  # to be shown turned by 270 degrees
+        turned.save(pictures / "turned.png", exif=exif)
+    answers = [ask(file).stdout.split(": ", 1)[1] for file in (upright, pictures / "turned.png")]
+    assert answers[0] == answers[1]
+
+
+def test_a_name_takes_one_line_on_any_terminal(pictures: Path) -> None:
+    for name in ("a\nb.png", os.fsdecode(b"\xff.png")):
+        (pictures / "deep" / "ramp.png").rename(pictures / name)
+        result = ask(pictures)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.count("\n") == 1
+        result.stdout.encode("utf-8", errors="strict")
+        (pictures / name).rename(pictures / "deep" / "ramp.png")
+
+
+def test_no_picture_is_written_over(pictures: Path) -> None:
+    picture = pictures / "deep" / "ramp.png"
+    before = picture.read_bytes()
+    result = ask(picture, "--csv", picture)
+    assert result.exit_code == 2
+    assert "expected another file to write" in result.stderr
+    assert picture.read_bytes() == before

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 MAX_PIXELS = 50_000_000  # a picture of more is refused before it is decoded
+WIDE = ("I", "F")  # how Pillow's modes of more than 8 bits begin
 MAX_NAMES = 10  # of other files, that a message spells out
 
 
@@ -48,9 +49,11 @@ def open_picture(file: Path) -> Iterator["Image"]:
 
     bombs = Image.DecompressionBombWarning, Image.DecompressionBombError
     try:
-        with warnings.catch_warnings(action="error", category=bombs[0]), Image.open(file) as image:
-            _check_picture(file, image)
-            yield image
+        with warnings.catch_warnings(action="ignore"):
+            warnings.simplefilter("error", bombs[0])
+            with Image.open(file) as image:
+                _check_picture(file, image)
+                yield image
     except InputError:
         raise
     except FileNotFoundError:
@@ -84,7 +87,8 @@ def read_pictures(paths: Sequence[Path]) -> tuple[list[Path], NDArray[np.uint8]]
         N files, and grey images (N, 28, 28) of them, as bright as they are.
 
     Raises:
-        InputError: no pictures, or one that cannot be read or has more than 8 bits a grey level.
+        InputError: no pictures, or one that cannot be read, has more than 8 bits a grey level or
+            shows nothing.
     """
     files = [file for path in paths for file in (pictures_in(path) if path.is_dir() else [path])]
     if not files:
@@ -98,21 +102,26 @@ def read_pictures(paths: Sequence[Path]) -> tuple[list[Path], NDArray[np.uint8]]
                     "as bright as it is meant to be seen"
                 )
             images.append(shrink(picture))
+        if np.ptp(images[-1]) == 0:
+            raise InputError(f"{file}: expected a picture, got the same grey everywhere")
     return files, np.stack(images)
 
 
 def _has_eight_bits(image: "Image") -> bool:
-    return not image.mode.startswith(("I", "F"))
+    """Tell before decoding: of 16 bits in colour, Pillow keeps the upper 8."""
+    tiles = getattr(image, "tile", [])
+    return not image.mode.startswith(WIDE) and not any(";16" in str(tile) for tile in tiles)
 
 
 def shrink(image: "Image") -> NDArray[np.uint8]:
-    """Return a picture as grey (28, 28) uint8, by averaging areas.
+    """Return a picture as grey (28, 28) uint8, the way up that it is shown, by averaging areas.
 
     Grey levels of more than 8 bits are stretched from black to white.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
-    if _has_eight_bits(image):
+    image = ImageOps.exif_transpose(image)
+    if not image.mode.startswith(WIDE):
         grey = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
         return np.asarray(grey, dtype=np.uint8)
     # convert("L") would clip. Correlation ignores gain and offset.

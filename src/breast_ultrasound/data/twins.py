@@ -15,7 +15,7 @@ SINGLE_PRECISION = 1e-4  # more than float32 errs on a correlation; what is near
 SHIFTS = (-1, 0, 1)  # pixels, down and across
 THRESHOLDS = tuple(round(0.90 + 0.01 * i, 2) for i in range(10))  # at which results are compared
 FREQUENCIES = 8  # each way, of the sketch that sorts out most pairs
-MANY = 16  # pairs an image of a block that a sketch may leave, to be looked at one by one
+MANY = 16  # candidates an image; of more, all products of a block are sooner done than theirs
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def find_twins(images: NDArray[np.uint8], correlation: float) -> Twins:
         images: (N, H, W) uint8.
         correlation: Pearson's r over pixels, in (0, 1).
 
-    Every pair is looked at, a block of images against a block, so memory grows with N and time
-    with N². Groups are the connected components of the pairs.
+    Every pair is looked at, a block of images against a block, so memory grows with N and the
+    number of near-twins, and time with N². Groups are the connected components of the pairs.
     """
     pairs = _candidates(images, correlation - SINGLE_PRECISION)
     straight, mirror = _exact(images, pairs)
@@ -117,12 +117,17 @@ def _candidates(images: NDArray[np.uint8], correlation: float) -> NDArray[np.int
         for i in starts:
             # All shifts and the mirror turn round with the pair: each is looked at one way only.
             for j in starts[i // BLOCK :]:
-                near = rows[i : i + BLOCK] @ columns[j : j + BLOCK].T >= correlation
+                here, there = slice(i, i + BLOCK), slice(j, j + BLOCK)
+                near = rows[here] @ columns[there].T >= correlation
                 near = np.triu(near, k=1) if i == j else near
                 one, other = np.divmod(np.flatnonzero(near), near.shape[1])
-                kept = _products(row_pixels[i:], one, column_pixels[j:], other) >= correlation
+                exact = _products(row_pixels[here], one, column_pixels[there], other)
+                kept = exact >= correlation
                 found.append((one[kept] + i) * n_images + other[kept] + j)
-    return np.stack(np.divmod(np.unique(np.concatenate(found)), n_images), axis=1)
+        # Once for all alignments, not once each; sorting is faster than np.unique's hashing.
+        together = np.sort(np.concatenate(found))
+        found = [together[np.diff(together, prepend=-1) > 0]]
+    return np.stack(np.divmod(found[0], n_images), axis=1)
 
 
 def _sketch(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -130,14 +135,14 @@ def _sketch(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.
 
     They are the low frequencies of the standardised pixels, as they are in a cosine basis, and the
     length of the rest, since |⟨a, b⟩| ≤ |a|·|b| there (Cauchy and Schwarz). The standardised
-    pixels themselves, (N, H·W), come second.
+    pixels themselves, (N, H·W), come second: their products are the correlations.
     """
     from scipy.fft import dct
 
     height, width = images.shape[1:]
     down, across = (dct(np.eye(n), axis=0, norm="ortho")[:FREQUENCIES] for n in (height, width))
     sketch = np.empty((len(images), len(down) * len(across) + 1), dtype=np.float32)
-    single = np.empty((len(images), height * width), dtype=np.float32)
+    rounded = np.empty((len(images), height * width), dtype=np.float32)
     for start in range(0, len(images), BLOCK):
         part = slice(start, start + BLOCK)
         pixels = standardise(images[part])
@@ -145,8 +150,8 @@ def _sketch(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.
         rest = (pixels**2).sum(axis=1) - (low**2).sum(axis=1)
         sketch[part, :-1] = low
         sketch[part, -1] = np.sqrt(rest.clip(0))
-        single[part] = pixels
-    return sketch, single
+        rounded[part] = pixels
+    return sketch, rounded
 
 
 def _products(
@@ -156,8 +161,8 @@ def _products(
     other: NDArray[np.int64],
 ) -> NDArray[np.float32]:
     """Return the products of rows `one` with columns `other`, (P,)."""
-    if len(one) > MANY * BLOCK:  # all products of the block take less time than so many by one
-        return (rows[:BLOCK] @ columns[:BLOCK].T)[one, other]
+    if len(one) > MANY * BLOCK:
+        return (rows @ columns.T)[one, other]
     products = np.empty(len(one), dtype=np.float32)
     for start in range(0, len(one), BLOCK):
         part = slice(start, start + BLOCK)

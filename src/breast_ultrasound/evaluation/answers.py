@@ -1,4 +1,4 @@
-"""What a trained model says of pictures, and which of them it knows."""
+"""What a trained model says of pictures, and which of them it may remember."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ class Answer:
 
     Attributes:
         probability: of malignant, calibrated, in [0, 1].
-        lowest, highest: by the network of the ensemble that says least and most.
+        lowest, highest: that of single networks of the ensemble, with the same calibration.
         malignant: whether the probability reaches the model's threshold.
-        twin: index of the dev image that the picture is a near-twin of, the nearest one: the model
-            has seen it, and its answer is memory. None: there is no such image.
+        twin: index of the dev image that the picture is a near-twin of, the nearest one. The final
+            model has learned from all of dev, others from a part. None: there is no such image.
     """
 
     probability: float
@@ -43,8 +43,7 @@ class Answer:
             f"{call}, probability of malignant {self.probability:.2f} "
             f"(networks from {self.lowest:.2f} to {self.highest:.2f})"
         )
-        seen = "" if self.twin is None else f"; the model has seen it: dev image {self.twin}"
-        return words + seen
+        return words + ("" if self.twin is None else f"; near-twin of dev image {self.twin}")
 
     def row(self, picture: Path) -> list[Any]:
         """Return the cells of `COLUMNS`."""
@@ -64,18 +63,18 @@ def answer(
 
     Args:
         images: (N, 28, 28) uint8, grey.
-        dev: what the model was trained on.
+        dev: the set that the model was trained on, or on a part of.
         correlation: of pixels, from which images are near-twins.
 
     Raises:
-        InputError: the model was trained on other images than dev.
+        InputError: the model's set was another.
     """
     if model.card.data != digest_of({"images": dev.images, "malignant": dev.malignant}):
         raise InputError(
-            "--dev: expected the images that the model was trained on, got others; give their file"
+            "--dev: expected the dev images of the model's pipeline, got others; give their file"
         )
     judged = judge(model, images, hardware)
-    nearness = best_correlation(images, dev.images)
+    nearness = best_correlation(images, dev.images).round(12)  # of a copy it is 1, not less
     nearest = nearness.argmax(axis=1)
     is_twin = nearness.max(axis=1) >= correlation
     return [
