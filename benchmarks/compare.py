@@ -1,6 +1,6 @@
 """Compare configurations by repeated grouped cross-validation on dev: what lab notes quote.
 
-    python -m benchmarks.compare model.blocks=[2,2,2,2] training.n_epochs=60,lr=0.001
+    python -m benchmarks.compare model.blocks=[2,2,2,2] training.n_epochs=60,lr=0.001 [--fp32]
 
 Each argument is the chosen configuration with changes. The first row is the configuration itself,
 the last the official recipe, whose trainings (over an hour, once) are kept in the user's cache
@@ -10,6 +10,7 @@ folder. Folds and seeds are the same for all, so that differences are paired. Ru
 import argparse
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -32,9 +33,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("changes", nargs="*", help="name=value,… of the configuration")
     parser.add_argument("--repeats", type=int, default=3, help="of the folds")
+    parser.add_argument("--fp32", action="store_true", help="even where bf16 is faster")
     arguments = parser.parse_args()
     dev, chosen = load_dev(), chosen_config()
-    execute = Executor(dev.images, dev.malignant, find_resources("auto", 0, None))
+    resources = find_resources("auto", 0, None)
+    if arguments.fp32:
+        resources = replace(resources, hardware=replace(resources.hardware, precision="fp32"))
+    execute = Executor(dev.images, dev.malignant, resources)
 
     def results() -> Iterator[tuple[str, CrossValidation]]:
         for changes in ["", *arguments.changes]:

@@ -13,6 +13,7 @@ IDEAS: dict[str, Callable[[Run, ImageSet], RunResult]] = {
     "near-twins agree": fitting.twins_agree,
     "gain with depth": images.shading,
     "blur-pool": networks.blur_pool,
+    "ResNet-50": networks.resnet50,
     "squeeze-excite": networks.squeeze_excite,
     "enlarged, nearest": networks.enlarged("nearest"),
     "enlarged, bilinear": networks.enlarged("bilinear"),

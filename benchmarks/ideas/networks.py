@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import update_bn
-from torchvision.models.resnet import BasicBlock
+from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import SqueezeExcitation, StochasticDepth
 
 from benchmarks.ideas.plain import plain
@@ -128,6 +128,29 @@ def max_pool_too(run: Run, dev: ImageSet) -> RunResult:
         network.fc.register_forward_pre_hook(
             lambda _, args: (torch.cat([args[0], maps.pop().amax(dim=(2, 3))], dim=1),)
         )
+
+    return plain_with(change, run, dev)
+
+
+def resnet50(run: Run, dev: ImageSet) -> RunResult:
+    """Put in the blocks of ResNet-50, at the same width (https://arxiv.org/abs/1512.03385)."""
+
+    def change(network: Any) -> None:
+        n_in = width = network.conv1.out_channels
+        for i, n_blocks in enumerate((3, 4, 6, 3)):
+            n_inner, stride = width * 2**i, 1 if i == 0 else 2
+            n_out = n_inner * Bottleneck.expansion
+            shortcut = nn.Sequential(
+                nn.Conv2d(n_in, n_out, 1, stride=stride, bias=False), nn.BatchNorm2d(n_out)
+            )
+            first = Bottleneck(n_in, n_inner, stride, shortcut)
+            rest = [Bottleneck(n_out, n_inner) for _ in range(n_blocks - 1)]
+            setattr(network, f"layer{i + 1}", nn.Sequential(first, *rest))
+            n_in = n_out
+        network.fc = nn.Linear(n_in, 1)
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     return plain_with(change, run, dev)
 
