@@ -2,6 +2,7 @@
 
 import csv
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,17 @@ def test_a_camera_held_sideways_changes_no_answer(pictures: Path) -> None:
         turned.save(pictures / "turned.png", exif=exif)
     answers = [ask(file).stdout.split(": ", 1)[1] for file in (upright, pictures / "turned.png")]
     assert answers[0] == answers[1]
+
+
+def test_sixteen_bits_for_all_colours_together_are_not_too_many(pictures: Path) -> None:
+    """A BMP of 5, 6 and 5 bits, by hand: Pillow reads but does not write such."""
+    header = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 16, 3, 128, 0, 0, 0, 0)
+    masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    pixels = struct.pack("<64H", *range(0, 65536, 1024))
+    start = struct.pack("<2sIHHI", b"BM", 66 + len(pixels), 0, 0, 66)
+    (pictures / "old.bmp").write_bytes(start + header + masks + pixels)
+    result = ask(pictures / "old.bmp")
+    assert result.exit_code == 0, result.output
 
 
 def test_a_name_takes_one_line_on_any_terminal(pictures: Path) -> None:

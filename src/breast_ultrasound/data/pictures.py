@@ -1,5 +1,6 @@
 """Pictures of any size and format, as the thumbnails that everything here looks at."""
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -108,9 +109,9 @@ def read_pictures(paths: Sequence[Path]) -> tuple[list[Path], NDArray[np.uint8]]
 
 
 def _has_eight_bits(image: "Image") -> bool:
-    """Tell before decoding: of 16 bits in colour, Pillow keeps the upper 8."""
-    tiles = getattr(image, "tile", [])
-    return not image.mode.startswith(WIDE) and not any(";16" in str(tile) for tile in tiles)
+    """Tell before decoding: of 16 bits in colour, Pillow keeps the upper 8 of what it calls RGB."""
+    stored = str(getattr(image, "tile", ""))  # RGB;16B and the like; BGR;16 has 16 bits in all
+    return not image.mode.startswith(WIDE) and not re.search(";16[BLN]", stored)
 
 
 def shrink(image: "Image") -> NDArray[np.uint8]:
