@@ -43,7 +43,7 @@ experiments: setup ## Compare experiments: what differs in the parameters, headl
 demo: setup ## Run the pipeline on generated phantoms in a temporary copy, 2 minutes
 	python -m tests.demo
 
-bench: repro ## Print what is reached beside what is aimed at, 1½ hours, the second time 20 minutes; time the audit
+bench: repro ## Print what is reached beside what is aimed at, 1½ hours, the second time 25 minutes; time the audit
 	python -m benchmarks.targets
 	python -m benchmarks.audit_scaling
 

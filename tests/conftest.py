@@ -9,9 +9,11 @@ from breast_ultrasound.data.dataset import ImageSet, read_official
 from breast_ultrasound.data.phantom import make_phantoms
 from breast_ultrasound.data.twins import dev_and_test, find_twins
 from breast_ultrasound.files import write_arrays
+from breast_ultrasound.model.artifact import ModelCard
 from breast_ultrasound.model.training import Hardware, TrainingConfig
 from breast_ultrasound.params import Params
 from breast_ultrasound.runs.execute import Executor, Resources
+from breast_ultrasound.runs.run import digest_of
 from breast_ultrasound.runs.store import Store
 from tests.workspace import TINY, merged, shipped_params
 
@@ -38,6 +40,22 @@ def config(tiny_params: Params) -> TrainingConfig:
         augment=tiny_params.augment,
         average_views=True,
         settle=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def card(config: TrainingConfig, dev: ImageSet) -> ModelCard:
+    """Of a model of two networks, with a calibration that no default has."""
+    return ModelCard(
+        config=config,
+        seeds=[0, 1],
+        temperature=3.0,
+        offset=-1.0,
+        threshold=0.3,
+        data=digest_of({"images": dev.images, "malignant": dev.malignant}),
+        versions={},
+        trained_on="",
+        scores={},
     )
 
 

@@ -76,6 +76,10 @@ def rows() -> list[str]:
     return lines
 
 
+def _word(score: str) -> str:
+    return "AUC" if score == "auc" else score
+
+
 def aim_rows() -> list[str]:
     """Return a line of Markdown for each score that has an aim: what, the value and the aim."""
     pooled, final = metrics("cross_validate")["pooled"], metrics("evaluate")["final"]
@@ -89,13 +93,8 @@ def aim_rows() -> list[str]:
         (f"test, accuracy of one network, mean of {n_seeds}", single["accuracy"]["mean"], "0.888"),
         ("test, AUC of the ensemble", test["auc"], "0.935"),
         *(
-            (f"leak-free, {words} of the ensemble", free[name], f"{test[name]:.3f}, as on test")
-            for name, words in (
-                ("auc", "AUC"),
-                ("sensitivity", "sensitivity"),
-                ("specificity", "specificity"),
-                ("accuracy", "accuracy"),
-            )
+            (f"leak-free, {_word(s)} of the ensemble", free[s], f"{test[s]:.3f}, as on test")
+            for s in ("auc", "sensitivity", "specificity", "accuracy")
         ),
     )
     return [f"| {what} | {value:.3f} | {aim} |" for what, value, aim in table]
@@ -105,7 +104,7 @@ def part_rows() -> list[str]:
     """Return a line of Markdown for each model and score: all, leak-free and leaked images."""
     models = {**metrics("evaluate"), **metrics("leakage")}
     return [
-        f"| {name.replace('_', ' ')} | {'AUC' if score == 'auc' else score} | "
+        f"| {name.replace('_', ' ')} | {_word(score)} | "
         + " | ".join(_interval(models[name][p], score) for p in ("test", "leak_free", "leaked"))
         + " |"
         for score in HEADLINES

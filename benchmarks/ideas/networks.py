@@ -41,6 +41,13 @@ def blocks_of(network: nn.Module) -> list[BasicBlock]:
     return [module for module in network.modules() if isinstance(module, BasicBlock)]
 
 
+def initialise(new: nn.Module) -> None:
+    """Draw the weights of convolutions as the pipeline's network does."""
+    for module in new.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
 def stochastic_depth(run: Run, dev: ImageSet) -> RunResult:
     """Leave residuals out, up to a fifth of the last (https://arxiv.org/abs/1603.09382)."""
 
@@ -111,7 +118,7 @@ def depth_channel(run: Run, dev: ImageSet) -> RunResult:
 
     def change(network: Any) -> None:
         convolution = nn.Conv2d(2, network.conv1.out_channels, 3, padding=1, bias=False)
-        nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+        initialise(convolution)
         network.conv1 = nn.Sequential(Rows(), convolution)
 
     return plain_with(change, run, dev)
@@ -148,9 +155,7 @@ def resnet50(run: Run, dev: ImageSet) -> RunResult:
             setattr(network, f"layer{i + 1}", nn.Sequential(first, *rest))
             n_in = n_out
         network.fc = nn.Linear(n_in, 1)
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialise(network)
 
     return plain_with(change, run, dev)
 

@@ -8,24 +8,12 @@ from breast_ultrasound.evaluation.answers import Answer, answer
 from breast_ultrasound.evaluation.judgement import judge
 from breast_ultrasound.model.artifact import Ensemble, ModelCard
 from breast_ultrasound.model.training import TrainingConfig, fit, weights_of
-from breast_ultrasound.runs.run import digest_of
 from tests.conftest import CPU
 
 
 @pytest.fixture(scope="module")
-def model(config: TrainingConfig, dev: ImageSet) -> Ensemble:
+def model(card: ModelCard, config: TrainingConfig, dev: ImageSet) -> Ensemble:
     """Of two networks that differ by one in every logit."""
-    card = ModelCard(
-        config=config,
-        seeds=[0, 1],
-        temperature=3.0,
-        offset=-1.0,
-        threshold=0.3,
-        data=digest_of({"images": dev.images, "malignant": dev.malignant}),
-        versions={},
-        trained_on="",
-        scores={},
-    )
     network = weights_of(fit(config, dev.images, dev.malignant, 0, CPU).model)
     return Ensemble(card, [{**network, "fc.bias": network["fc.bias"] + 1}, network])
 

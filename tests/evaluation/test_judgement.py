@@ -96,18 +96,9 @@ def test_intervals_resample_twins_whole(
     assert [np.array_equal(group, pairs) for group in groups] == [True]
 
 
-def test_models_are_judged_as_their_cards_say(config: TrainingConfig, test_set: ImageSet) -> None:
-    card = ModelCard(
-        config=config,
-        seeds=[0, 1],
-        temperature=3.0,
-        offset=-1.0,
-        threshold=0.3,
-        data="",
-        versions={},
-        trained_on="",
-        scores={},
-    )
+def test_models_are_judged_as_their_cards_say(
+    card: ModelCard, config: TrainingConfig, test_set: ImageSet
+) -> None:
     network = weights_of(fit(config, test_set.images, test_set.malignant, 0, CPU).model)
     other = {**network, "fc.bias": network["fc.bias"] + 1}
     answers = judge(Ensemble(card, [network, other]), test_set.images, CPU)

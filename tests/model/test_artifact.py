@@ -12,20 +12,10 @@ from tests.conftest import CPU
 
 
 @pytest.fixture
-def folder(tmp_path: Path, config: TrainingConfig, dev: ImageSet) -> Path:
+def folder(tmp_path: Path, card: ModelCard, config: TrainingConfig, dev: ImageSet) -> Path:
     members = [fit(config, dev.images, dev.malignant, seed, CPU).model for seed in (0, 1)]
-    card = ModelCard(
-        config=config,
-        seeds=[0, 1],
-        temperature=1.23456789012345,
-        offset=-0.1,
-        threshold=1 / 3,
-        data="0" * 64,
-        versions={"torch": "1"},
-        trained_on="cpu",
-        scores={"out_of_fold_auc": 0.5},
-    )
-    save_model(tmp_path / "model", card, [weights_of(model) for model in members])
+    exact = card.model_copy(update={"temperature": 1.23456789012345, "threshold": 1 / 3})
+    save_model(tmp_path / "model", exact, [weights_of(model) for model in members])
     logits = [predict(model, dev.images, CPU, average_views=True) for model in members]
     np.save(tmp_path / "expected.npy", np.stack(logits))
     return tmp_path / "model"

@@ -15,6 +15,7 @@ from breast_ultrasound.files import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 MAX_PIXELS = 50_000_000  # a picture of more is refused before it is decoded
@@ -40,7 +41,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def open_picture(file: Path) -> Iterator["Image"]:
+def open_picture(file: Path) -> Iterator["ImageFile"]:
     """Open a picture to be decoded within the block.
 
     Raises:
@@ -69,7 +70,7 @@ def open_picture(file: Path) -> Iterator["Image"]:
         raise InputError(f"{file}: expected an image ({error}); remove or repair it") from None
 
 
-def _check_picture(file: Path, image: "Image") -> None:
+def _check_picture(file: Path, image: "ImageFile") -> None:
     """Refuse what is no single picture of a size to decode; nothing is decoded yet."""
     if image.width * image.height > MAX_PIXELS:
         raise InputError(
@@ -108,9 +109,9 @@ def read_pictures(paths: Sequence[Path]) -> tuple[list[Path], NDArray[np.uint8]]
     return files, np.stack(images)
 
 
-def _has_eight_bits(image: "Image") -> bool:
+def _has_eight_bits(image: "ImageFile") -> bool:
     """Tell before decoding: of 16 bits in colour, Pillow keeps the upper 8 of what it calls RGB."""
-    stored = str(getattr(image, "tile", ""))  # RGB;16B and the like; BGR;16 has 16 bits in all
+    stored = str(image.tile)  # RGB;16B and the like; BGR;16 has 16 bits in all
     return not image.mode.startswith(WIDE) and not re.search(";16[BLN]", stored)
 
 

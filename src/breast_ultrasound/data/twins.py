@@ -66,7 +66,8 @@ def standardise(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     pixels = images.reshape(len(images), -1).astype(np.float64)
     pixels -= pixels.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(pixels, axis=1, keepdims=True)
-    return pixels / np.where(norm == 0, 1, norm)
+    pixels /= np.where(norm == 0, 1, norm)
+    return pixels
 
 
 def find_twins(images: NDArray[np.uint8], correlation: float) -> Twins:
@@ -113,7 +114,8 @@ def _candidates(images: NDArray[np.uint8], correlation: float) -> NDArray[np.int
     starts = range(0, n_images, BLOCK)
     found = [np.empty(0, dtype=np.int64)]  # first · N + second
     for first, second, _ in _alignments(images, images):
-        (rows, row_pixels), (columns, column_pixels) = _sketch(first), _sketch(second)
+        rows, row_pixels = _sketch_and_pixels(first)
+        columns, column_pixels = _sketch_and_pixels(second)
         for i in starts:
             # All shifts and the mirror turn round with the pair: each is looked at one way only.
             for j in starts[i // BLOCK :]:
@@ -130,28 +132,26 @@ def _candidates(images: NDArray[np.uint8], correlation: float) -> NDArray[np.int
     return np.stack(np.divmod(found[0], n_images), axis=1)
 
 
-def _sketch(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _sketch_and_pixels(
+    images: NDArray[np.uint8],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the sketches of images, (N, D), and their standardised pixels, (N, H·W)."""
+    pixels = standardise(images)
+    return _sketch(pixels.reshape(images.shape)), pixels.astype(np.float32)
+
+
+def _sketch(pixels: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return few numbers an image, (N, D), whose products are at least the correlations.
 
-    They are the low frequencies of the standardised pixels, as they are in a cosine basis, and the
-    length of the rest, since |⟨a, b⟩| ≤ |a|·|b| there (Cauchy and Schwarz). The standardised
-    pixels themselves, (N, H·W), come second: their products are the correlations.
+    They are the low frequencies of the standardised pixels, (N, H, W), as they are in a cosine
+    basis, and the length of the rest, since |⟨a, b⟩| ≤ |a|·|b| there (Cauchy and Schwarz).
     """
     from scipy.fft import dct
 
-    height, width = images.shape[1:]
-    down, across = (dct(np.eye(n), axis=0, norm="ortho")[:FREQUENCIES] for n in (height, width))
-    sketch = np.empty((len(images), len(down) * len(across) + 1), dtype=np.float32)
-    rounded = np.empty((len(images), height * width), dtype=np.float32)
-    for start in range(0, len(images), BLOCK):
-        part = slice(start, start + BLOCK)
-        pixels = standardise(images[part])
-        low = (down @ pixels.reshape(-1, height, width) @ across.T).reshape(len(pixels), -1)
-        rest = (pixels**2).sum(axis=1) - (low**2).sum(axis=1)
-        sketch[part, :-1] = low
-        sketch[part, -1] = np.sqrt(rest.clip(0))
-        rounded[part] = pixels
-    return sketch, rounded
+    down, across = (dct(np.eye(n), axis=0, norm="ortho")[:FREQUENCIES] for n in pixels.shape[1:])
+    low = (down @ pixels @ across.T).reshape(len(pixels), -1)
+    rest = np.einsum("nhw,nhw->n", pixels, pixels) - (low**2).sum(axis=1)
+    return np.column_stack([low, np.sqrt(rest.clip(0))]).astype(np.float32)
 
 
 def _products(
@@ -176,23 +176,13 @@ def _exact(
     """Return the correlations of pairs, (P,) float64 each: as they are, and with one mirrored."""
     best = np.full((2, len(pairs)), -1.0)
     for first, second, mirrored in _alignments(images, images):
-        pixels, others = _standardised(first), _standardised(second)
+        pixels, others = standardise(first), standardise(second)
         for start in range(0, len(pairs), BLOCK):
             part = slice(start, start + BLOCK)
             one, other = pairs[part].T
             correlation = np.einsum("pd,pd->p", pixels[one], others[other])
             best[int(mirrored), part] = np.maximum(best[int(mirrored), part], correlation)
     return best[0], best[1]
-
-
-def _standardised(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Do what `standardise` does, a block at a time: its copies would take three times as much."""
-    height, width = images.shape[1:]
-    pixels = np.empty((len(images), height * width))
-    for start in range(0, len(images), BLOCK):
-        part = slice(start, start + BLOCK)
-        pixels[part] = standardise(images[part])
-    return pixels
 
 
 def best_correlation(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -1,6 +1,5 @@
 """What a trained model says of pictures, and which of them it may remember."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ def answer(
     dev: ImageSet,
     correlation: float,
     hardware: Hardware,
-) -> Sequence[Answer]:
+) -> list[Answer]:
     """Let a model answer, and look for images in dev that it may remember.
 
     Args:
