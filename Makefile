@@ -4,7 +4,7 @@ INSTALLED := .venv/.installed
 # The stages run as `python -m …`: that python must be the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test lint check experiments demo bench study clean-split test-slow test-faults audit-packages
+.PHONY: help setup repro test lint check experiments demo bench study test-slow test-faults audit-packages
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -30,7 +30,7 @@ lint: setup ## Check style, format and types
 	mypy
 
 check: lint test ## Everything that must hold: lint, types, tests, and dvc.lock fits the code
-	python -m tests.lock_is_current
+	python -m tools.check_lock
 
 # Of some 200 metrics, the few that tell experiments apart, and of the parameters those that differ.
 SCORES := Experiment|metrics/tune_lr.json:lr|chosen\..*|auc\.mean|final\.(test|leak_free)\.(auc|accuracy)
@@ -41,7 +41,7 @@ experiments: setup ## Compare experiments: what differs in the parameters, headl
 	dvc exp show --md --only-changed --drop '^(?!($(PARAMETERS))$$).*' --keep '^($(SCORES))$$'
 
 demo: setup ## Run the pipeline on generated phantoms in a temporary copy, 2 minutes
-	python -m tests.demo
+	python -m tools.demo
 
 bench: repro ## Print what is reached beside what is aimed at, 1½ hours, the second time 25 minutes; time the audit
 	python -m benchmarks.targets
@@ -50,9 +50,6 @@ bench: repro ## Print what is reached beside what is aimed at, 1½ hours, the se
 study: repro ## Print the tables of docs/leakage.md that the pipeline does not make
 	python -m benchmarks.robustness
 	python -m benchmarks.augmentation
-
-clean-split: setup ## Run the pipeline on clean splits, and keep its metrics in docs/
-	python -m benchmarks.clean_split
 
 test-slow: setup ## Run the tests that `make test` leaves out
 	pytest -m slow

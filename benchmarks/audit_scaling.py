@@ -1,4 +1,4 @@
-"""How long the search for near-twins takes, and how much memory, as the image set grows.
+"""How long the search for near-duplicates takes, and how much memory, as the image set grows.
 
 Each image is a blend of two of dev, one of them mirrored: as ultrasound images, they are alike,
 which is what makes a search slow. One in a hundred is a noisy copy of another, mirrored or not; all
@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import ImageSet
-from breast_ultrasound.data.twins import find_twins
-from tests.workspace import ROOT
+from breast_ultrasound.data.near_duplicates import find_near_duplicates
+from tools.workspace import ROOT
 
 SIZES = (1_000, 10_000, 100_000)
 
@@ -41,11 +41,11 @@ def measure(n_images: int) -> None:
     """Search one set, and print a line."""
     images, planted = make_images(n_images)
     start = time.perf_counter()
-    twins = find_twins(images, 0.95)
+    duplicates = find_near_duplicates(images, 0.95)
     seconds = time.perf_counter() - start
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    n_found = len(set(map(tuple, planted.tolist())) & set(map(tuple, twins.pairs.tolist())))
-    print(f"{n_images:8} images{seconds:9.2f} s{gigabytes:7.2f} GB, {len(twins.pairs)} pairs, "
+    n_found = len(set(map(tuple, planted.tolist())) & set(map(tuple, duplicates.pairs.tolist())))
+    print(f"{n_images:8} images{seconds:9.2f} s{gigabytes:7.2f} GB, {len(duplicates.pairs)} pairs, "
           f"{n_found} of {len(planted)} copies found", flush=True)  # fmt: skip
 
 

@@ -15,10 +15,10 @@ from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.evaluation.metrics import auc_difference
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import AugmentParams, Params, load_params
-from breast_ultrasound.recipes import final_runs
 from breast_ultrasound.runs.execute import Executor, Resources, find_resources
 from breast_ultrasound.search.cross_validation import single_auc
-from tests.workspace import ROOT
+from breast_ultrasound.search.final_models import final_runs
+from tools.workspace import ROOT
 
 NONE = AugmentParams(flip=0, rotation=0, scale=0, shift=0, contrast=0, brightness=0, cutout=0)
 

@@ -12,7 +12,7 @@ from breast_ultrasound.params import load_params
 from breast_ultrasound.runs.run import Run, RunResult
 from breast_ultrasound.search.cross_validation import CrossValidation, cross_validate
 from breast_ultrasound.search.fold_runs import Execute
-from tests.workspace import ROOT
+from tools.workspace import ROOT
 
 
 def load_dev() -> ImageSet:

@@ -1,7 +1,8 @@
-"""Which way of comparing finds altered copies: the evidence for the one in data/twins.py.
+"""Which way of comparing finds altered copies: the evidence for the one in data/near_duplicates.py.
 
 Every image of the official file is copied with a change; a copy is found when it and its original
-count as near-twins; of five changes of lighting the worst counts. Beside it stand the pairs that
+count as near-duplicates; of five changes of lighting the worst counts. Beside it stand the pairs
+that
 the method finds among the originals, and at most how many of them are false: were that many pairs
 unrelated, and disagreed in label as often as any two images, they would make all the disagreement.
 """
@@ -18,10 +19,10 @@ from PIL import Image
 from scipy import ndimage
 
 from breast_ultrasound.data.dataset import SIDE, read_official
+from breast_ultrasound.data.near_duplicates import best_correlation, standardise
 from breast_ultrasound.data.source import FILE_NAME, fetch_official
-from breast_ultrasound.data.twins import best_correlation, standardise
 from breast_ultrasound.params import load_params
-from tests.workspace import ROOT
+from tools.workspace import ROOT
 
 Images = NDArray[np.uint8]
 Similarity = Callable[[Images, Images], NDArray[np.floating[Any]]]

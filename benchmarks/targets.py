@@ -4,7 +4,7 @@
 
 Scores are the committed metrics, and the official MedMNIST recipe's on the same folds
 (trained now, for over an hour, unless it was before). The pipeline runs from nothing, with an
-empty store, in a temporary copy. The recipe trains a few epochs, evaluations included, and is
+empty cache, in a temporary copy. The recipe trains a few epochs, evaluations included, and is
 extrapolated to its 100. Only ratios carry over to other machines. Run after `dvc repro`.
 """
 
@@ -32,11 +32,11 @@ from benchmarks.official_recipe import (
 )
 from breast_ultrasound.data.dataset import SPLITS, ImageSet
 from breast_ultrasound.model.training import TrainingConfig, fit, read_config
-from breast_ultrasound.recipes import final_runs
 from breast_ultrasound.runs.execute import Executor, find_resources
 from breast_ultrasound.search.cross_validation import single_auc
-from tests.results_table import aim_rows
-from tests.workspace import ROOT, copy_with_data
+from breast_ultrasound.search.final_models import final_runs
+from tools.tables import aim_rows
+from tools.workspace import ROOT, copy_with_data
 
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
 
@@ -79,14 +79,14 @@ def time_rows(n_epochs: int) -> Iterator[tuple[str, str, str]]:
         yield "share of a training in convolutions", f"{convolutions(folder):.0%}", "90%"
 
 
-def time_trainings(folder: Path, store: Path, n_workers: int, n_runs: int) -> float:
-    """Return the seconds that networks of the final model take, with an empty store."""
-    execute, config = executor(folder, store, n_workers)
+def time_trainings(folder: Path, cache: Path, n_workers: int, n_runs: int) -> float:
+    """Return the seconds that networks of the final model take, with an empty cache."""
+    execute, config = executor(folder, cache, n_workers)
     runs = final_runs(config, np.arange(len(execute.images)), n_runs, seed=0)
     return seconds(lambda: execute(runs, f"workers: {n_workers}"))
 
 
-def second_worker(folder: Path, stores: Path) -> float:
+def second_worker(folder: Path, caches: Path) -> float:
     """Return how much sooner two workers have trained eight networks than one.
 
     Of two times each, in turn, the shorter: a busy machine takes a core away now and then.
@@ -94,8 +94,8 @@ def second_worker(folder: Path, stores: Path) -> float:
     times: dict[int, list[float]] = {1: [], 2: []}
     for turn in "ab":
         for n_workers, taken in times.items():
-            store = stores / f"{n_workers}{turn}"
-            taken.append(time_trainings(folder, store, n_workers, n_runs=8))
+            cache = caches / f"{n_workers}{turn}"
+            taken.append(time_trainings(folder, cache, n_workers, n_runs=8))
     return min(times[1]) / min(times[2])
 
 
@@ -112,10 +112,10 @@ def convolutions(folder: Path) -> float:
     return float(in_convolutions / sum(times.values()))
 
 
-def executor(folder: Path, store: Path, n_workers: int) -> tuple[Executor, TrainingConfig]:
-    """Return an executor for dev with a store of its own, and the chosen configuration."""
+def executor(folder: Path, cache: Path, n_workers: int) -> tuple[Executor, TrainingConfig]:
+    """Return an executor for dev with a cache of its own, and the chosen configuration."""
     dev = ImageSet.load(folder / "data/processed/dev.npz")
-    resources = find_resources("auto", n_workers, store)
+    resources = find_resources("auto", n_workers, cache)
     config = read_config(folder / "data/chosen.json")
     return Executor(dev.images, dev.malignant, resources), config
 

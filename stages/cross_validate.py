@@ -19,7 +19,7 @@ def main(
     device: Device = "auto",
     cache: Cache = None,
 ) -> None:
-    """Write the scores over folds, beside those of folds that near-twins may cross."""
+    """Write the scores over folds, beside those of folds that near-duplicates may cross."""
     from breast_ultrasound.data.dataset import ImageSet
     from breast_ultrasound.files import write_arrays, write_csv, write_json
     from breast_ultrasound.model.training import read_config

@@ -12,18 +12,20 @@ def main(
     test: Annotated[Path, typer.Option(help="The test images.")],
     baseline: Annotated[Path, typer.Option(help="Folder of the baseline.")],
     final: Annotated[Path, typer.Option(help="Folder of the final model.")],
-    retrained: Annotated[Path, typer.Option(help="Folder of the one that missed the twins.")],
+    retrained: Annotated[
+        Path, typer.Option(help="Folder of the one that missed the near-duplicates.")
+    ],
     control: Annotated[Path, typer.Option(help="Folder of one that missed as many others.")],
-    dev: Annotated[Path, typer.Option(help="The dev images, for their near-twins.")],
+    dev: Annotated[Path, typer.Option(help="The dev images, for their near-duplicates.")],
     metrics: Annotated[Path, typer.Option(help="Written: every score with its interval.")],
-    leakage: Annotated[Path, typer.Option(help="Written: what near-twins do to scores.")],
+    leakage: Annotated[Path, typer.Option(help="Written: what near-duplicates do to scores.")],
     plots: Annotated[Path, typer.Option(help="Written: folder of curves and pictures.")],
     params: ParamsFile = Path("params.yaml"),
     device: Device = "auto",
 ) -> None:
     """Write scores with bootstrap intervals for all test images and for the leak-free ones."""
     from breast_ultrasound.data.dataset import ImageSet
-    from breast_ultrasound.evaluation import figures, judgement
+    from breast_ultrasound.evaluation import figures, model_scores
     from breast_ultrasound.evaluation.curves import write_curves
     from breast_ultrasound.files import write_csv, write_json
     from breast_ultrasound.model.artifact import load_model
@@ -34,18 +36,18 @@ def main(
     images, known = ImageSet.load(test), ImageSet.load(dev)
     hardware = find_hardware(device)
     folders = {"baseline": baseline, "final": final, "retrained": retrained, "control": control}
-    judged = {
-        name: judgement.judge(load_model(folder), images.images, hardware)
+    predictions = {
+        name: model_scores.predict_with(load_model(folder), images.images, hardware)
         for name, folder in folders.items()
     }
-    judged["nearest_neighbour"] = judgement.judge_memory(images, known)
-    scores, effects = judgement.summarise(judged, images, settings.evaluate, settings.seed)
+    predictions["nearest_neighbour"] = model_scores.nearest_neighbour_predictions(images, known)
+    scores, effects = model_scores.summarise(predictions, images, settings.evaluate, settings.seed)
     scored_on = {"scored_on": describe(hardware)}
     write_json(metrics, {**scores, **scored_on})
     write_json(leakage, {**effects, **scored_on})
-    shown = {name: judged[name] for name in judgement.REPORTED}
+    shown = {name: predictions[name] for name in model_scores.REPORTED}
     write_curves(shown, images.malignant, plots)
-    write_csv(plots / "thresholds.csv", *judgement.threshold_rows(shown, images, known))
+    write_csv(plots / "thresholds.csv", *model_scores.threshold_rows(shown, images, known))
     figures.results(scores, plots / "results.png")
     figures.leakage(effects, plots / "leakage.png")
     for name in shown:

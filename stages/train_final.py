@@ -14,7 +14,7 @@ def main(
     out_of_fold: Annotated[Path, typer.Option(help="Out-of-fold logits, to calibrate on.")],
     baseline: Annotated[Path, typer.Option(help="Written: torchvision's ResNet-18.")],
     final: Annotated[Path, typer.Option(help="Written: the ensemble.")],
-    retrained: Annotated[Path, typer.Option(help="Written: one without test's near-twins.")],
+    retrained: Annotated[Path, typer.Option(help="Written: one without test's near-duplicates.")],
     control: Annotated[Path, typer.Option(help="Written: one without as many others.")],
     histories: Annotated[Path, typer.Option(help="Written: a table a model, a row an epoch.")],
     params: ParamsFile = Path("params.yaml"),
@@ -28,8 +28,8 @@ def main(
     from breast_ultrasound.model.artifact import save_model
     from breast_ultrasound.model.training import read_config
     from breast_ultrasound.params import load_params
-    from breast_ultrasound.recipes import plan_models, read_out_of_fold, train_models
     from breast_ultrasound.runs.execute import Executor, find_resources
+    from breast_ultrasound.search.final_models import plan_models, read_out_of_fold, train_models
 
     settings = load_params(params)
     images = ImageSet.load(dev)

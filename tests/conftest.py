@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from breast_ultrasound.data.dataset import ImageSet, read_official
+from breast_ultrasound.data.near_duplicates import dev_and_test, find_near_duplicates
 from breast_ultrasound.data.phantom import make_phantoms
-from breast_ultrasound.data.twins import dev_and_test, find_twins
 from breast_ultrasound.files import write_arrays
 from breast_ultrasound.model.artifact import ModelCard
 from breast_ultrasound.model.training import Hardware, TrainingConfig
 from breast_ultrasound.params import Params
+from breast_ultrasound.runs.cache import RunCache
 from breast_ultrasound.runs.execute import Executor, Resources
 from breast_ultrasound.runs.run import digest_of
-from breast_ultrasound.runs.store import Store
-from tests.workspace import TINY, merged, shipped_params
+from tools.workspace import TINY, merged, shipped_params
 
 CPU = Hardware("cpu", "fp32")
 
@@ -38,8 +38,8 @@ def config(tiny_params: Params) -> TrainingConfig:
         model=tiny_params.model,
         training=tiny_params.training,
         augment=tiny_params.augment,
-        average_views=True,
-        settle=True,
+        test_time_augmentation=True,
+        recalibrate_batch_norm=True,
     )
 
 
@@ -69,7 +69,7 @@ def phantom_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def dev_test(phantom_file: Path) -> tuple[ImageSet, ImageSet]:
     images, malignant, split = read_official(phantom_file)
-    return dev_and_test(images, malignant, split, find_twins(images, 0.95))
+    return dev_and_test(images, malignant, split, find_near_duplicates(images, 0.95))
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +80,7 @@ def dev(dev_test: tuple[ImageSet, ImageSet]) -> ImageSet:
 @pytest.fixture
 def executor(dev: ImageSet, tmp_path: Path) -> Callable[..., Executor]:
     def make(n_workers: int = 1, **changes: Any) -> Executor:
-        resources = Resources(CPU, n_workers, Store(tmp_path / "store"))
+        resources = Resources(CPU, n_workers, RunCache(tmp_path / "cache"))
         values: dict[str, Any] = {"images": dev.images, "malignant": dev.malignant}
         return Executor(**{**values, "resources": resources, **changes})
 

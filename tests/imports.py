@@ -4,7 +4,7 @@ import ast
 from functools import cache
 from pathlib import Path
 
-from tests.workspace import ROOT
+from tools.workspace import ROOT
 
 PACKAGE = "breast_ultrasound"
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
-from breast_ultrasound.cli import app
+from breast_ultrasound.cli.app import app
 from breast_ultrasound.data.audit import read_audit_set
 from breast_ultrasound.files import InputError, write_arrays
-from tests.workspace import REAL, ROOT
+from tools.workspace import REAL, ROOT
 
 
 def audit(path: Path, *options: str) -> Result:
@@ -54,7 +54,7 @@ def test_planted_copies_in_folders_are_found(tmp_path: Path, images: np.ndarray)
         *("--sheet", str(written / "a.png")),
     )
     assert result.exit_code == 0, result.output
-    assert "3 pairs of near-twins in 30 groups: 3 across splits, 1 with different labels" in (
+    assert "3 pairs of near-duplicates in 30 groups: 3 across splits, 1 with different labels" in (
         result.stdout
     )
     summary = json.loads((written / "a.json").read_text())
@@ -89,7 +89,7 @@ def test_images_of_16_bits_are_not_blank(tmp_path: Path, images: np.ndarray) -> 
             Image.fromarray(image.astype(np.uint16) * 200 + 3000).save(
                 tmp_path / split / f"{i}.png"
             )
-    assert "3 pairs of near-twins in 10 groups: 3 across" in audit(tmp_path).stdout
+    assert "3 pairs of near-duplicates in 10 groups: 3 across" in audit(tmp_path).stdout
 
 
 def test_a_missing_label_is_no_conflict_and_a_split_counts_once(
@@ -99,7 +99,7 @@ def test_a_missing_label_is_no_conflict_and_a_split_counts_once(
     labels = {"train_labels": np.arange(20)[:, None] % 2}
     write_arrays(tmp_path / "a.npz", {**arrays, **labels})
     result = audit(tmp_path / "a.npz", "--splits", "train,test,train")
-    assert "3 pairs of near-twins in 20 groups: 3 across splits, 0 with" in result.stdout
+    assert "3 pairs of near-duplicates in 20 groups: 3 across splits, 0 with" in result.stdout
     labels["test_labels"] = np.array([[0.0], [1.0], [1.0]])  # the third one contradicts
     write_arrays(tmp_path / "a.npz", {**arrays, **labels})
     assert "3 across splits, 1 with" in audit(tmp_path / "a.npz").stdout
@@ -114,7 +114,7 @@ def test_a_folder_for_an_output_is_refused(tmp_path: Path, phantom_file: Path, o
 
 
 def test_the_sheet_is_a_png_whatever_its_name(tmp_path: Path, phantom_file: Path) -> None:
-    for name in ("twins", "twins.jpg", "twins.svg"):
+    for name in ("near_duplicates", "near_duplicates.jpg", "near_duplicates.svg"):
         assert audit(phantom_file, "--sheet", str(tmp_path / name)).exit_code == 0
         with Image.open(tmp_path / name) as sheet:
             assert sheet.format == "PNG"
@@ -124,7 +124,7 @@ def test_a_clean_set_has_an_empty_sheet(tmp_path: Path, images: np.ndarray) -> N
     write_arrays(tmp_path / "a.npz", {"train_images": images[:20], "test_images": images[20:]})
     result = audit(tmp_path / "a.npz", "--fail-over", "0", "--sheet", str(tmp_path / "a.png"))
     assert result.exit_code == 0
-    assert "0 pairs of near-twins in 40 groups" in result.stdout
+    assert "0 pairs of near-duplicates in 40 groups" in result.stdout
 
 
 @pytest.mark.parametrize("kind", ["grey", "colour", "large"])
@@ -140,12 +140,12 @@ def test_npz_of_every_kind(tmp_path: Path, images: np.ndarray, kind: str) -> Non
         arrays[f"{split}_labels"] = np.arange(len(part), dtype=np.uint8)[:, None] % 2
     write_arrays(tmp_path / "a.npz", arrays)
     result = audit(tmp_path / "a.npz", "--splits", "train,test")
-    assert "1 pairs of near-twins in 40 groups: 1 across splits, 1 with" in result.stdout
+    assert "1 pairs of near-duplicates in 40 groups: 1 across splits, 1 with" in result.stdout
 
 
 def test_the_official_counts_are_those_of_preprocess(phantom_file: Path) -> None:
     result = audit(phantom_file)
-    assert "12 pairs of near-twins in 108 groups" in result.stdout
+    assert "12 pairs of near-duplicates in 108 groups" in result.stdout
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "LA", "1", "CMYK"])
@@ -156,7 +156,7 @@ def test_pictures_of_every_mode_are_seen(tmp_path: Path, images: np.ndarray, mod
         for i, image in enumerate(part):
             large = Image.fromarray(image).resize((140, 140), Image.Resampling.NEAREST)
             large.convert(to).save(tmp_path / split / f"{i}.{suffix if to == mode else 'png'}")
-    assert "3 pairs of near-twins in 10 groups: 3 across" in audit(tmp_path).stdout
+    assert "3 pairs of near-duplicates in 10 groups: 3 across" in audit(tmp_path).stdout
 
 
 @given(
@@ -296,7 +296,7 @@ def test_colour_and_missing_labels_are_dealt_out_too(images: np.ndarray, tmp_pat
     new = load(tmp_path / "b.npz")
     assert new["train_images"].shape == (30, 28, 28, 3)
     assert new["test_images"].shape == (10, 28, 28, 3)
-    assert "1 pairs of near-twins: 1 crossed the splits" in result.stdout
+    assert "1 pairs of near-duplicates: 1 crossed the splits" in result.stdout
 
 
 def test_an_audit_writes_over_nothing_that_it_reads(tmp_path: Path, images: np.ndarray) -> None:

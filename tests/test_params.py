@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from breast_ultrasound.files import InputError
 from breast_ultrasound.params import load_params
-from tests.workspace import ROOT, write_params
+from tools.workspace import ROOT, write_params
 
 
 def test_shipped_parameters_are_valid() -> None:
@@ -59,7 +59,10 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"training": {"loss": "mse"}}, ["training.loss", "'focal'", "'mse'"]),
     ({"training": {"n_epochs": 0}}, ["training.n_epochs", "1", "0"]),
     ({"augment": {"flip": 1.5}}, ["augment.flip", "less than or equal to 1", "1.5"]),
-    ({"preprocess": {"twin_correlation": 1.0}}, ["preprocess.twin_correlation", "less than 1"]),
+    (
+        {"preprocess": {"near_duplicate_correlation": 1.0}},
+        ["preprocess.near_duplicate_correlation", "less than 1"],
+    ),
     ({"tune_lr": {"low": 0.01, "high": 0.001}}, ["tune_lr", "low < high", "0.01", "0.001"]),
     ({"tune_lr": {"n_folds": 9}}, ["tune_lr.n_folds", "at most folds.n_splits = 5", "9"]),
     ({"grid_search": {"n_folds": 9}}, ["grid_search.n_folds", "at most folds.n_splits = 5", "9"]),

@@ -13,7 +13,7 @@ from dvc_render.vega_templates import TEMPLATES
 
 from breast_ultrasound.search.learning_rate import Trial, trial_rows
 from tests.imports import PACKAGE, all_imports, direct_imports
-from tests.workspace import ROOT, dvc_stages, stage_command
+from tools.workspace import ROOT, dvc_stages, stage_command
 
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = dvc_stages()

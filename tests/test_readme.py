@@ -4,23 +4,22 @@ import re
 
 import pytest
 
-from tests.results_table import (
+from tools.tables import (
     aim_rows,
     band_rows,
-    clean_split,
     leakage_rows,
     metrics,
     part_rows,
     rows,
     threshold_rows,
 )
-from tests.workspace import ROOT
+from tools.workspace import ROOT
 
 README = (ROOT / "README.md").read_text()
 
 
 def test_the_results_are_the_committed_ones() -> None:
-    """`python -m tests.results_table` prints the rows to paste."""
+    """`python -m tools.tables` prints the rows to paste."""
     for row in rows():
         assert row in README
 
@@ -30,23 +29,17 @@ def test_the_scores_beside_the_aims_are_the_committed_ones() -> None:
         assert row in README
 
 
-def test_the_effects_of_near_twins_are_the_committed_ones() -> None:
+def test_the_effects_of_near_duplicates_are_the_committed_ones() -> None:
     text = (ROOT / "docs" / "leakage.md").read_text()
     for row in [*band_rows(), *threshold_rows(), *part_rows(), *leakage_rows()]:
         assert row in text
 
 
-def test_the_clean_splits_rows_are_of_splits_without_leakage() -> None:
-    """`make clean-split` writes them; the README's rows say so where the code is newer."""
-    assert clean_split()["data"]["twins"]["leaked_test_images"] == 0
-    assert clean_split()["data"]["malignant"] == metrics("data")["malignant"]
-
-
-def test_the_counts_of_near_twins_are_the_committed_ones() -> None:
-    twins = metrics("data")["twins"]
-    found = re.search(r"(\d+) of (\d+) official test images have a near-twin", README)
+def test_the_counts_of_near_duplicates_are_the_committed_ones() -> None:
+    duplicates = metrics("data")["near_duplicates"]
+    found = re.search(r"(\d+) of (\d+) official test images have a near-duplicate", README)
     assert found
-    assert int(found[1]) == twins["leaked_test_images"]
+    assert int(found[1]) == duplicates["leaked_test_images"]
     assert int(found[2]) == metrics("data")["images"]["test"]
 
 

@@ -66,9 +66,9 @@ class DataParams(Section):
 
 
 class PreprocessParams(Section):
-    """What counts as a near-twin."""
+    """What counts as a near-duplicate."""
 
-    twin_correlation: float = Field(gt=0.5, lt=1)  # Pearson's r of pixels
+    near_duplicate_correlation: float = Field(gt=0.5, lt=1)  # Pearson's r of pixels
 
 
 class ModelParams(Section):
@@ -153,7 +153,7 @@ class CrossValidateParams(Section):
     """The estimate on dev."""
 
     n_repeats: int = Field(ge=1, le=100)  # of the grouped folds
-    n_ungrouped: int = Field(ge=1, le=100)  # repeats of those that near-twins may cross
+    n_ungrouped: int = Field(ge=1, le=100)  # repeats of those that near-duplicates may cross
 
 
 class BaselineParams(Section):

@@ -72,7 +72,7 @@ def test_the_interval_of_a_mean_is_the_textbooks() -> None:
     assert interval["mean"] == pytest.approx(expected, abs=0.02)
 
 
-def test_twins_widen_the_interval() -> None:
+def test_duplicates_widen_the_interval() -> None:
     """Each image four times is no more evidence than each image once."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=100)
@@ -85,17 +85,20 @@ def test_twins_widen_the_interval() -> None:
     assert naive[1] - naive[0] == pytest.approx(width / 2, rel=0.1)
 
 
-def test_twins_widen_the_interval_of_a_difference() -> None:
+def test_duplicates_widen_the_interval_of_a_difference() -> None:
     rng = np.random.default_rng(0)
     malignant = np.repeat(rng.random(60) < 0.4, 4)
     good, bad = (np.repeat(rng.normal(size=60), 4) + shift * malignant for shift in (2, 1))
     params = EvaluateParams(n_bootstrap=500, confidence=0.9)
     width = {}
-    for name, group in (("twins", np.repeat(np.arange(60), 4)), ("alone", np.arange(240))):
+    for name, group in (
+        ("near_duplicates", np.repeat(np.arange(60), 4)),
+        ("alone", np.arange(240)),
+    ):
         row = auc_difference(good[None], bad[None], malignant, group, params, seed=0)
         assert row["auc"] == pytest.approx(auc(malignant, good) - auc(malignant, bad))
         width[name] = row["auc_high"] - row["auc_low"]
-    assert width["twins"] == pytest.approx(2 * width["alone"], rel=0.2)
+    assert width["near_duplicates"] == pytest.approx(2 * width["alone"], rel=0.2)
 
 
 def test_a_resample_that_cannot_be_scored_is_drawn_again() -> None:

@@ -2,7 +2,7 @@
 
 A small configuration on the real data runs once undisturbed, stage by stage; the state before each
 stage is kept. Then each stage starts again from there and meets a fault: SIGKILL, SIGINT or SIGTERM
-to all its processes, SIGKILL to one training process, or a full disk under the store. After it the
+to all its processes, SIGKILL to one training process, or a full disk under the cache. After it the
 stage runs to its end. A fault is survived when that succeeds, no finished training was trained
 again, and outputs and dvc.lock are those of the undisturbed run, to the byte.
 """
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from breast_ultrasound.files import expand
-from tests.workspace import copy_project, dvc_stages, environment, shipped_params
+from tools.workspace import copy_project, dvc_stages, environment, shipped_params
 
 SMALL: dict[str, Any] = {
     "model": {"input_size": 28, "width": 8},
@@ -43,23 +43,23 @@ FULL = 4 * 1024  # bytes that a full disk still has: one stored training without
 
 @dataclass(frozen=True)
 class State:
-    """A project and its store at one moment: before a stage, or after the last."""
+    """A project and its cache at one moment: before a stage, or after the last."""
 
     project: Path
-    store: Path
+    cache: Path
 
     def copy(self, place: Path) -> "State":
         """Copy both to `place`, modification times included."""
         shutil.rmtree(place, ignore_errors=True)
-        copied = State(place / "project", place / "store")
-        self.store.mkdir(parents=True, exist_ok=True)
-        for source, target in ((self.project, copied.project), (self.store, copied.store)):
+        copied = State(place / "project", place / "cache")
+        self.cache.mkdir(parents=True, exist_ok=True)
+        for source, target in ((self.project, copied.project), (self.cache, copied.cache)):
             shutil.copytree(source, target, symlinks=True)
         return copied
 
     def runs(self) -> dict[str, int]:
         """Return when each finished training was stored, by file name."""
-        return {p.name: p.stat().st_mtime_ns for p in self.store.rglob("[!.]*.safetensors")}
+        return {p.name: p.stat().st_mtime_ns for p in self.cache.rglob("[!.]*.safetensors")}
 
     def results(self) -> dict[str, bytes]:
         """Return what the pipeline made, and dvc.lock, by path."""
@@ -74,7 +74,7 @@ def start(stage: str, state: State) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", "--single-item", stage],
         cwd=state.project,
-        env=environment(state.store, BREAST_ULTRASOUND_WORKERS="2"),
+        env=environment(state.cache, BREAST_ULTRASOUND_WORKERS="2"),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -97,7 +97,7 @@ def run_undisturbed(folder: Path) -> tuple[dict[str, State], dict[str, float]]:
     search_path = [str(expand(place)) for place in shipped_params()["data"]["search_path"]]
     project = copy_project(folder / "whole", SMALL, {"data": {"search_path": search_path}})
     (project / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
-    state = State(project, folder / "store")
+    state = State(project, folder / "cache")
     states, seconds = {}, {}
     for stage in dvc_stages():
         states[stage] = state.copy(folder / "before" / stage)
@@ -179,7 +179,7 @@ def inject(
         now = state.runs()
     finally:
         if fault == "disk":
-            subprocess.run(["umount", state.store], check=True)
+            subprocess.run(["umount", state.cache], check=True)
     lost = sum(now.get(name) != written for name, written in finished.items())
     expected, found = after.results(), state.results()
     names = expected.keys() | found.keys()
@@ -191,19 +191,19 @@ def inject(
 
 
 def _fill(state: State) -> None:
-    """Put the store on a disk of its own that has no room left."""
-    content = state.store.with_name("content")
-    state.store.rename(content)
-    state.store.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", state.store], check=True)
-    shutil.copytree(content, state.store, dirs_exist_ok=True)
-    used = shutil.disk_usage(state.store).used
+    """Put the cache on a disk of its own that has no room left."""
+    content = state.cache.with_name("content")
+    state.cache.rename(content)
+    state.cache.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", state.cache], check=True)
+    shutil.copytree(content, state.cache, dirs_exist_ok=True)
+    used = shutil.disk_usage(state.cache).used
     size = f"remount,size={used + FULL}"
-    subprocess.run(["mount", "-o", size, state.store], check=True)
+    subprocess.run(["mount", "-o", size, state.cache], check=True)
 
 
 def _make_room(state: State) -> None:
-    subprocess.run(["mount", "-o", "remount,size=64m", state.store], check=True)
+    subprocess.run(["mount", "-o", "remount,size=64m", state.cache], check=True)
 
 
 def faults_of(stage: str, n_kills: int) -> list[str]:

@@ -16,7 +16,7 @@ def folder(tmp_path: Path, card: ModelCard, config: TrainingConfig, dev: ImageSe
     members = [fit(config, dev.images, dev.malignant, seed, CPU).model for seed in (0, 1)]
     exact = card.model_copy(update={"temperature": 1.23456789012345, "threshold": 1 / 3})
     save_model(tmp_path / "model", exact, [weights_of(model) for model in members])
-    logits = [predict(model, dev.images, CPU, average_views=True) for model in members]
+    logits = [predict(model, dev.images, CPU, test_time_augmentation=True) for model in members]
     np.save(tmp_path / "expected.npy", np.stack(logits))
     return tmp_path / "model"
 

@@ -50,7 +50,10 @@ def test_a_network_learns_eight_images_by_heart(
         model={"width": 8},
     )
     fitted = fit(eager, images, malignant, 0, CPU)
-    assert roc_auc_score(malignant, predict(fitted.model, images, CPU, average_views=False)) == 1
+    assert (
+        roc_auc_score(malignant, predict(fitted.model, images, CPU, test_time_augmentation=False))
+        == 1
+    )
     assert fitted.train_loss[-1] < 0.2 * fitted.train_loss[0]
 
 
@@ -63,7 +66,7 @@ def test_a_training_repeats_to_the_bit(
     for seed in (3, 3, 4):
         torch.rand(seed)  # the global generator must not matter
         fitted = fit(config, dev.images, dev.malignant, seed, hardware)
-        logits = predict(fitted.model, dev.images, hardware, average_views=True)
+        logits = predict(fitted.model, dev.images, hardware, test_time_augmentation=True)
         runs.append({**weights_of(fitted.model), "logits": logits})
     assert all(np.array_equal(runs[0][name], runs[1][name]) for name in runs[0])
     assert not np.array_equal(runs[0]["logits"], runs[2]["logits"])
@@ -81,9 +84,11 @@ def test_a_training_leaves_the_global_generator_alone(
 def test_averaging_views_makes_mirrored_images_equal(config: TrainingConfig, dev: ImageSet) -> None:
     model = fit(config, dev.images, dev.malignant, 0, CPU).model
     mirrored = np.ascontiguousarray(dev.images[:, :, ::-1])
-    straight, mirror = (predict(model, x, CPU, average_views=True) for x in (dev.images, mirrored))
+    straight, mirror = (
+        predict(model, x, CPU, test_time_augmentation=True) for x in (dev.images, mirrored)
+    )
     np.testing.assert_allclose(straight, mirror, atol=1e-5)
-    plain = predict(model, dev.images, CPU, average_views=False)
+    plain = predict(model, dev.images, CPU, test_time_augmentation=False)
     assert not np.allclose(straight, plain, atol=1e-5)
 
 
@@ -96,17 +101,19 @@ def test_averaged_views_are_every_other_shift_by_up_to_two_pixels_and_mirrors(
     shifted = [padded[:, i : i + 28, j : j + 28] for i, j in shifts]
     views = [np.ascontiguousarray(v) for s in shifted for v in (s, s[:, :, ::-1])]
     assert len(views) == 26
-    expected = np.mean([predict(model, v, CPU, average_views=False) for v in views], axis=0)
-    averaged = predict(model, dev.images, CPU, average_views=True)
+    expected = np.mean(
+        [predict(model, v, CPU, test_time_augmentation=False) for v in views], axis=0
+    )
+    averaged = predict(model, dev.images, CPU, test_time_augmentation=True)
     np.testing.assert_allclose(averaged, expected, atol=1e-5)
 
 
 def test_the_best_epoch_by_validation_is_kept(config: TrainingConfig, dev: ImageSet) -> None:
-    long = _with(config, training={"n_epochs": 6}, settle=False)
+    long = _with(config, training={"n_epochs": 6}, recalibrate_batch_norm=False)
     validation = dev.images[:30], dev.malignant[:30]
     fitted = fit(long, dev.images[30:], dev.malignant[30:], 0, CPU, validation)
     assert fitted.val_auc.shape == (6,)
-    logits = predict(fitted.model, validation[0], CPU, long.average_views)
+    logits = predict(fitted.model, validation[0], CPU, long.test_time_augmentation)
     assert roc_auc_score(validation[1], logits) == fitted.val_auc.max()
 
 
@@ -120,7 +127,9 @@ def test_no_batch_is_of_one_image(n_images: int, batch_size: int) -> None:
 
 
 def test_augmentation_and_average_are_used(config: TrainingConfig, dev: ImageSet) -> None:
-    plain = _with(config, settle=False, augment=PLAIN_AUGMENT, training={"ema_decay": 0.0})
+    plain = _with(
+        config, recalibrate_batch_norm=False, augment=PLAIN_AUGMENT, training={"ema_decay": 0.0}
+    )
     changed = [
         plain,
         _with(plain, augment={"flip": 0.5}),
@@ -148,7 +157,7 @@ def test_a_training_that_diverges_says_so(config: TrainingConfig, dev: ImageSet)
 
 def test_no_image_gives_no_logit(config: TrainingConfig, dev: ImageSet) -> None:
     model = fit(config, dev.images, dev.malignant, 0, CPU).model
-    assert predict(model, dev.images[:0], CPU, average_views=True).shape == (0,)
+    assert predict(model, dev.images[:0], CPU, test_time_augmentation=True).shape == (0,)
 
 
 def test_initial_weights_are_where_training_starts(config: TrainingConfig, dev: ImageSet) -> None:
@@ -161,19 +170,25 @@ def test_initial_weights_are_where_training_starts(config: TrainingConfig, dev: 
         fit(config, dev.images, dev.malignant, 0, CPU, initial_weights={"odd": np.zeros(1)})
 
 
-def test_settled_networks_fit_the_training_images_as_they_are(
+def test_recalibrated_networks_fit_the_training_images_as_they_are(
     config: TrainingConfig, dev: ImageSet
 ) -> None:
     one_batch = _with(config, training={"batch_size": len(dev)})
-    loose, settled = (
-        fit(_with(one_batch, settle=settle), dev.images, dev.malignant, 0, CPU).model
-        for settle in (False, True)
+    loose, recalibrated = (
+        fit(
+            _with(one_batch, recalibrate_batch_norm=recalibrate_batch_norm),
+            dev.images,
+            dev.malignant,
+            0,
+            CPU,
+        ).model
+        for recalibrate_batch_norm in (False, True)
     )
-    logits = predict(settled, dev.images, CPU, average_views=False)
+    logits = predict(recalibrated, dev.images, CPU, test_time_augmentation=False)
     share = (dev.malignant.sum() + 0.5) / (len(dev) + 1)
     assert logits.mean() == pytest.approx(np.log(share / (1 - share)), abs=1e-4)
     # One batch of all images: the first norm's statistics must be those of the first convolution.
-    for model, fits in ((loose, False), (settled, True)):
+    for model, fits in ((loose, False), (recalibrated, True)):
         first = model.get_submodule("conv1")(as_tensor(dev.images, CPU))
         norm = model.get_submodule("bn1")
         mean, variance = first.mean(dim=(0, 2, 3)), first.var(dim=(0, 2, 3))

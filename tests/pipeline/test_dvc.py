@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.workspace import ROOT, TINY, copy_project, dvc_stages, environment, run
+from tools.workspace import ROOT, TINY, copy_project, dvc_stages, environment, run
 
 ALL = list(dvc_stages())
 
@@ -62,9 +62,9 @@ def ran(output: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Repository, Popen[str]]]:
-    """The same project in another folder, running with two workers and another store."""
-    folder = copy_project(tmp_path_factory.mktemp("twin"), TINY)
+def duplicate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Repository, Popen[str]]]:
+    """The same project in another folder, running with two workers and another cache."""
+    folder = copy_project(tmp_path_factory.mktemp("near-duplicate"), TINY)
     repository = Repository(folder, folder / "cache")
     repository.env["BREAST_ULTRASOUND_WORKERS"] = "2"
     repository("git init -q")
@@ -74,9 +74,9 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Repository,
 
 @pytest.fixture(scope="module")
 def made(
-    tmp_path_factory: pytest.TempPathFactory, twin: tuple[Repository, Popen[str]]
+    tmp_path_factory: pytest.TempPathFactory, duplicate: tuple[Repository, Popen[str]]
 ) -> Repository:
-    """Made once: `dvc repro` on phantoms, from nothing, while the twin runs beside it."""
+    """Made once: `dvc repro` on phantoms, from nothing, while the near-duplicate runs beside it."""
     folder = copy_project(tmp_path_factory.mktemp("a folder") / "the project", TINY)
     repository = Repository(folder, folder.parent / "cache")
     repository("git init -q")
@@ -98,10 +98,10 @@ def test_a_second_repro_runs_nothing(repository: Repository) -> None:
 
 
 def test_another_repro_gives_the_same_bytes(
-    made: Repository, twin: tuple[Repository, Popen[str]]
+    made: Repository, duplicate: tuple[Repository, Popen[str]]
 ) -> None:
-    """With two workers, another store and another folder."""
-    other, process = twin
+    """With two workers, another cache and another folder."""
+    other, process = duplicate
     assert process.wait(timeout=200) == 0
     folder = other.folder
     names = ["dvc.lock"]
@@ -116,7 +116,10 @@ def test_another_repro_gives_the_same_bytes(
     ("change", "expected"),
     [
         ({"evaluate__n_bootstrap": 30}, ["cross_validate", "evaluate"]),
-        ({"preprocess__twin_correlation": 0.951}, ["preprocess"]),  # finds the same twins
+        (
+            {"preprocess__near_duplicate_correlation": 0.951},
+            ["preprocess"],
+        ),  # finds the same near-duplicates
     ],
 )
 def test_a_changed_parameter_reruns_what_uses_it(
@@ -168,7 +171,7 @@ def test_metrics_are_plain_numbers_under_short_names(repository: Repository) -> 
     shown = json.loads(repository("dvc metrics show --json"))[""]["data"]
     evaluate = shown["metrics/evaluate.json"]["data"]
     assert isinstance(evaluate["final"]["test"]["auc"], float)
-    assert isinstance(shown["metrics/data.json"]["data"]["twins"]["pairs"], int)
+    assert isinstance(shown["metrics/data.json"]["data"]["near_duplicates"]["pairs"], int)
 
 
 def test_experiments_with_a_pinned_rate(repository: Repository) -> None:
@@ -181,7 +184,7 @@ def test_experiments_with_a_pinned_rate(repository: Repository) -> None:
     # A number that YAML 1.1 reads as a word.
     output = repository("dvc exp run -n tiny -S lr=1e-5 tune_lr")
     assert "learning rate 1e-05, pinned" in output
-    # Back to the search, whose trainings are in the store.
+    # Back to the search, whose trainings are in the cache.
     repository("dvc exp run -n searched -S lr=null tune_lr")
     assert (
         json.loads((repository.folder / "metrics/tune_lr.json").read_text())["source"] == "search"
@@ -218,8 +221,8 @@ def test_queued_experiments_run_their_own_code_and_share_the_store(
     repository: Repository,
 ) -> None:
     """An installed package would be the checkout's: the changed module must be the copy's."""
-    store = repository.folder.parent / "cache"
-    stored = sorted(store.rglob("*.safetensors"))
+    cache = repository.folder.parent / "cache"
+    stored = sorted(cache.rglob("*.safetensors"))
     for name, old, new in (
         ("stages/tune_lr.py", "pinned in", "pinned by a changed stage in"),
         (
@@ -240,5 +243,5 @@ def test_queued_experiments_run_their_own_code_and_share_the_store(
     assert all("a changed module" in log for log in logs)
     for rate in ("0.002", "0.02"):
         assert sum(f"learning rate {rate}, pinned by a changed stage" in log for log in logs) == 1
-    assert sum("all 2 stored" in log for log in logs) == 1  # the trials of the checkout's search
-    assert sorted(store.rglob("*.safetensors")) == stored
+    assert sum("all 2 cached" in log for log in logs) == 1  # the trials of the checkout's search
+    assert sorted(cache.rglob("*.safetensors")) == stored

@@ -9,7 +9,7 @@ from subprocess import DEVNULL, Popen
 
 import pytest
 
-from tests.workspace import TINY, copy_project, environment, run, stage_command
+from tools.workspace import TINY, copy_project, environment, run, stage_command
 
 SEARCH = {"tune_lr": {"n_trials": 4, "n_folds": 2}}
 

@@ -6,7 +6,7 @@ from subprocess import PIPE, STDOUT, Popen
 
 import pytest
 
-from tests.workspace import TINY, copy_project, environment, run
+from tools.workspace import TINY, copy_project, environment, run
 
 pytestmark = pytest.mark.slow
 NAME = 'it\'s a "folder" für 乳腺 & $HOME'
@@ -27,12 +27,12 @@ def start(project: Path, env: dict[str, str]) -> Popen[str]:
 
 @pytest.fixture(scope="module")
 def checkouts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two checkouts that ran at once, with 2 and 4 workers, on one store."""
+    """Two checkouts that ran at once, with 2 and 4 workers, on one cache."""
     folder = tmp_path_factory.mktemp("places")
     projects, processes = [], []
     for n_workers, name in (("2", "one"), ("4", NAME)):
         project = copy_project(folder / name, TINY)
-        env = environment(folder / "store", BREAST_ULTRASOUND_WORKERS=n_workers)
+        env = environment(folder / "cache", BREAST_ULTRASOUND_WORKERS=n_workers)
         run(["git", "init", "-q"], project, env)
         projects.append(project)
         processes.append(start(project, env))
@@ -45,14 +45,14 @@ def checkouts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_checkouts_at_once_on_one_store_agree(checkouts: list[Path]) -> None:
     first, second = map(results, checkouts)
     assert first == second
-    left = [path for path in checkouts[0].parent.joinpath("store").rglob(".*") if path.is_file()]
+    left = [path for path in checkouts[0].parent.joinpath("cache").rglob(".*") if path.is_file()]
     assert left == []
 
 
 def test_one_worker_in_a_shallow_clone_without_a_git_user_agrees(
     checkouts: list[Path], tmp_path: Path
 ) -> None:
-    env = environment(tmp_path / "store", BREAST_ULTRASOUND_WORKERS="1")
+    env = environment(tmp_path / "cache", BREAST_ULTRASOUND_WORKERS="1")
     user = ["-c", "user.name=A Tester", "-c", "user.email=a@example.org"]
     for command in (
         ["add", "-A"],
@@ -78,5 +78,5 @@ def test_one_worker_in_a_shallow_clone_without_a_git_user_agrees(
 def test_a_moved_checkout_has_nothing_to_run(checkouts: list[Path], tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(checkouts[1], moved, symlinks=True)
-    env = environment(tmp_path / "store")
+    env = environment(tmp_path / "cache")
     assert "Running stage" not in run(["dvc", "repro"], moved, env).stdout

@@ -17,9 +17,9 @@ from breast_ultrasound.data.folds import make_folds
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.training import Hardware, TrainingConfig
 from breast_ultrasound.runs import execute as execute_module
+from breast_ultrasound.runs.cache import RunCache
 from breast_ultrasound.runs.execute import Executor, find_hardware, find_resources
 from breast_ultrasound.runs.run import Run, RunResult
-from breast_ultrasound.runs.store import Store
 from breast_ultrasound.search.fold_runs import run_on
 
 MakeExecutor = Callable[..., Executor]
@@ -94,7 +94,7 @@ def test_the_number_of_workers_changes_no_bit(
     together = Executor(
         dev.images,
         dev.malignant,
-        type(resources)(resources.hardware, 2, Store(tmp_path / "other")),
+        type(resources)(resources.hardware, 2, RunCache(tmp_path / "other")),
     )(runs, "two workers")
     for a, b in zip(alone, together, strict=True):
         assert np.array_equal(a.logits, b.logits)
@@ -106,7 +106,7 @@ def test_a_damaged_result_is_dropped_and_trained_again(
 ) -> None:
     execute = executor()
     (before,) = execute(runs[:1], "")
-    (path,) = execute.resources.store.folder.rglob("*.safetensors")
+    (path,) = execute.resources.cache.folder.rglob("*.safetensors")
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     for damage in (bytes(content), content[:20], b""):
@@ -122,7 +122,7 @@ def test_a_result_under_a_wrong_name_is_not_used(
 ) -> None:
     execute = executor()
     execute(runs[:2], "")
-    first, second = sorted(execute.resources.store.folder.rglob("*.safetensors"))
+    first, second = sorted(execute.resources.cache.folder.rglob("*.safetensors"))
     first.write_bytes(second.read_bytes())
     execute(runs[:2], "")
     assert len(trained) == 3
@@ -143,15 +143,15 @@ def test_weights_come_back_as_stored(
 def test_a_folder_that_cannot_be_written_is_named(
     runs: list[Run], executor: MakeExecutor, tmp_path: Path
 ) -> None:
-    (tmp_path / "store").write_text("a file where the store should be")
-    with pytest.raises(InputError, match=r"store: cannot store a training there.*--cache"):
+    (tmp_path / "cache").write_text("a file where the cache should be")
+    with pytest.raises(InputError, match=r"cache: cannot store a training there.*--cache"):
         executor()(runs[:1], "")
 
 
 def test_resources_follow_the_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = find_resources("cpu", 3, tmp_path)
     assert (found.hardware.device, found.n_workers) == ("cpu", 3)
-    assert found.store.folder == tmp_path / "runs"
+    assert found.cache.folder == tmp_path / "runs"
     assert find_resources("cpu", 0, None).n_workers >= 1
     for capabilities, precision in (
         ({"avx512_bf16": True}, "bf16"),
@@ -189,7 +189,7 @@ def test_a_killed_process_costs_no_result(
     expected = [result.logits for result in executor()(runs, "undisturbed")]
     training = config.training.model_copy(update={"n_epochs": 30})
     longer = config.model_copy(update={"training": training})
-    resources = replace(executor(2).resources, store=Store(tmp_path / "other"))
+    resources = replace(executor(2).resources, cache=RunCache(tmp_path / "other"))
     execute = executor(resources=resources)
     killer = threading.Thread(target=_kill_a_worker, args=(tmp_path / "other",), daemon=True)
     killer.start()
@@ -221,8 +221,8 @@ def test_what_was_stored_before_a_kill_is_not_trained_again(
     assert trained == runs
 
 
-def _kill_a_worker(store: Path) -> None:
+def _kill_a_worker(cache: Path) -> None:
     """Kill one when the first training is stored: the long ones are still to come."""
-    while not list(store.rglob("*.safetensors")):
+    while not list(cache.rglob("*.safetensors")):
         time.sleep(0.01)
     os.kill(next(iter(reusable_executor._executor._processes)), signal.SIGKILL)

@@ -11,7 +11,7 @@ from breast_ultrasound.runs import run as run_module
 from breast_ultrasound.runs.run import TRAINING_CODE, Run, device_kind, digest_of, key_of
 from tests.conftest import CPU
 from tests.imports import all_imports
-from tests.workspace import ROOT
+from tools.workspace import ROOT
 
 PACKAGE = ROOT / "src" / "breast_ultrasound"
 # Read settings and files; what they read is in the key or checked, and they compute no score.

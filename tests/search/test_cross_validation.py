@@ -12,7 +12,7 @@ from breast_ultrasound.search.cross_validation import cross_validate, fold_rows,
 
 
 class Peeking:
-    """A learner that scores an image right if and only if a near-twin is among its own."""
+    """A learner that scores an image right if and only if a near-duplicate is among its own."""
 
     def __init__(self, dev: ImageSet) -> None:
         self.dev = dev
@@ -51,7 +51,7 @@ def test_no_fold_is_calibrated_on_itself(config: TrainingConfig, dev: ImageSet) 
 
 
 def test_grouped_folds_leave_nothing_to_peek_at(config: TrainingConfig, dev: ImageSet) -> None:
-    """Scores that come from memory alone vanish when twins stay together."""
+    """Scores that come from memory alone vanish when near-duplicates stay together."""
     learner = Peeking(dev)
     cross_validate(config, dev, 3, 1, seed=0, execute=learner)
     for run in learner.runs:

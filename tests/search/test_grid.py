@@ -10,7 +10,7 @@ from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import GridSearchParams
 from breast_ultrasound.runs.run import Run, RunResult
 from breast_ultrasound.search.grid import (
-    Scored,
+    Candidate,
     apply_setting,
     rank,
     ranking_rows,
@@ -77,8 +77,8 @@ def test_every_list_changes_what_it_names_and_nothing_else(config: TrainingConfi
             assert changed == {name}
 
 
-def _scored(auc: float, flops: int, config: TrainingConfig) -> Scored:
-    return Scored({"auc": auc, "flops": flops}, config, (auc,), flops)
+def _scored(auc: float, flops: int, config: TrainingConfig) -> Candidate:
+    return Candidate({"auc": auc, "flops": flops}, config, (auc,), flops)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 import breast_ultrasound.model.pretrained
 from tests.stages.reads import STAGES, Reads, call
-from tests.workspace import TINY, write_params
+from tools.workspace import TINY, write_params
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import breast_ultrasound.params
 from breast_ultrasound.params import Params, Section
-from tests.workspace import dvc_stages, stage_command
+from tools.workspace import dvc_stages, stage_command
 
 STAGES = dvc_stages()
 
@@ -55,10 +55,10 @@ class Reads:
             return real_dump(section, **options)
 
         def copy(section: Section, **options: Any) -> Section:
-            twin = real_copy(section, **options)
+            duplicate = real_copy(section, **options)
             if id(section) in self.prefixes:
-                self._register(twin, self.prefixes[id(section)])
-            return twin
+                self._register(duplicate, self.prefixes[id(section)])
+            return duplicate
 
         patch.setattr(breast_ultrasound.params, "load_params", load)
         patch.setattr(Section, "__getattribute__", get)

@@ -21,12 +21,12 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
-from breast_ultrasound.cli import app
+from breast_ultrasound.cli.app import app
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.phantom import make_phantoms
 from breast_ultrasound.files import read_arrays, write_arrays
 from tests.stages.reads import STAGES, Reads, call
-from tests.workspace import ROOT, TINY, write_params
+from tools.workspace import ROOT, TINY, write_params
 
 ERRORS = ROOT / "docs" / "errors.md"
 HEADER = """# What bad input is answered with
@@ -115,7 +115,10 @@ PARAMETERS: list[tuple[str, Prepare]] = [
     ("`final.n_seeds: 0`", _changed(final={"n_seeds": 0})),
     ("`evaluate.confidence: 95`", _changed(evaluate={"confidence": 95})),
     ("an unknown parameter", _changed(surprise=1)),
-    ("`preprocess.twin_correlation: 1`", _changed(preprocess={"twin_correlation": 1})),
+    (
+        "`preprocess.near_duplicate_correlation: 1`",
+        _changed(preprocess={"near_duplicate_correlation": 1}),
+    ),
 ]
 for i, (wrong, prepare) in enumerate(PARAMETERS):
     add(list(STAGES)[i % len(STAGES)], wrong, prepare)
@@ -407,12 +410,12 @@ def _(folder: Path) -> list[str]:
     return ["--cache", "/proc/here"]
 
 
-@case("store", "a cache in a home that is not there")
+@case("cache", "a cache in a home that is not there")
 def _(folder: Path) -> list[str]:
     return ["--cache", "~nobody-at-all/c"]
 
 
-add("store prune", "an argument too many", lambda _: ["everything"])
+add("cache prune", "an argument too many", lambda _: ["everything"])
 
 
 # Pictures.
@@ -622,7 +625,7 @@ def _content(folder: Path) -> dict[Path, bytes]:
 
 
 def test_the_table_is_of_these_inputs_to_every_command() -> None:
-    commands = {*STAGES, "predict", "audit", "resplit", "store", "store prune"}
+    commands = {*STAGES, "predict", "audit", "resplit", "cache", "cache prune"}
     assert {bad.command for bad in CASES} == commands
     assert len({(bad.command, bad.wrong) for bad in CASES}) == len(CASES) >= 60
     rows = [line for line in ERRORS.read_text().splitlines() if line.startswith("| ")]

@@ -11,10 +11,10 @@ from click.testing import Result
 from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
-from breast_ultrasound.cli import app
+from breast_ultrasound.cli.app import app
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.pictures import read_pictures
-from breast_ultrasound.evaluation.judgement import judge
+from breast_ultrasound.evaluation.model_scores import predict_with
 from breast_ultrasound.model.artifact import load_model
 from breast_ultrasound.runs.execute import find_hardware
 from tests.stages.reads import Reads
@@ -27,7 +27,7 @@ def ask(*arguments: Path | str) -> Result:
 def test_a_picture_gets_the_answer_that_its_pixels_get_on_test(
     finished: tuple[Path, Reads], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And is said to be a near-twin exactly where `preprocess` calls the test image leaked."""
+    """And is said to be a near-duplicate exactly where `preprocess` calls the test image leaked."""
     monkeypatch.chdir(finished[0])
     test = ImageSet.load(Path("data/processed/test.npz"))
     for i, image in enumerate(test.images):
@@ -37,20 +37,20 @@ def test_a_picture_gets_the_answer_that_its_pixels_get_on_test(
     assert result.exit_code == 0, result.output
     with (tmp_path / "a.csv").open() as file:
         rows = list(csv.DictReader(file))
-    judged = judge(load_model(Path("models/final")), test.images, find_hardware("cpu"))
+    predictions = predict_with(load_model(Path("models/final")), test.images, find_hardware("cpu"))
     for name, expected in (
-        ("malignant_probability", judged.probability),
-        ("lowest", judged.single.min(axis=0)),
-        ("highest", judged.single.max(axis=0)),
-        ("malignant", judged.probability >= judged.threshold),
+        ("malignant_probability", predictions.probability),
+        ("lowest", predictions.single.min(axis=0)),
+        ("highest", predictions.single.max(axis=0)),
+        ("malignant", predictions.probability >= predictions.threshold),
     ):
         np.testing.assert_allclose([float(row[name]) for row in rows], expected, rtol=1e-5)
     assert [row["picture"] for row in rows] == [
         str(tmp_path / f"{i:03}.png") for i in range(len(test))
     ]
-    assert [bool(row["dev_twin"]) for row in rows] == test.leaked.tolist()
+    assert [bool(row["dev_near_duplicate"]) for row in rows] == test.leaked.tolist()
     lines = result.stdout.splitlines()
-    assert ["near-twin" in line for line in lines] == test.leaked.tolist()
+    assert ["near-duplicate" in line for line in lines] == test.leaked.tolist()
     assert 0 < test.leaked.sum() < len(test)
 
 

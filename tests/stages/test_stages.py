@@ -17,7 +17,7 @@ import yaml
 from safetensors.numpy import load_file as load
 from typer.testing import CliRunner
 
-from breast_ultrasound import cli
+from breast_ultrasound.cli.app import app
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.folds import make_folds
 from breast_ultrasound.data.phantom import make_phantoms
@@ -27,13 +27,13 @@ from breast_ultrasound.files import read_arrays, write_arrays
 from breast_ultrasound.model.artifact import ModelCard, save_model
 from breast_ultrasound.model.training import TrainingConfig, read_config
 from breast_ultrasound.params import load_params
-from breast_ultrasound.recipes import read_out_of_fold
 from breast_ultrasound.runs import execute
 from breast_ultrasound.search.cross_validation import cross_validate
+from breast_ultrasound.search.final_models import read_out_of_fold
 from breast_ultrasound.search.fold_runs import run_on, start_config
 from breast_ultrasound.search.grid import apply_setting
 from tests.stages.reads import STAGES, Reads, call, outputs
-from tests.workspace import ROOT, TINY, write_params
+from tools.workspace import ROOT, TINY, write_params
 
 
 def test_every_stage_writes_what_dvc_yaml_says_and_nothing_else(
@@ -71,7 +71,7 @@ def test_metric_names_are_stable(finished: tuple[Path, Reads]) -> None:
             for score in ("auc", "accuracy", "sensitivity", "specificity", "f1", "aupr", "brier"):
                 for suffix in ("", "_low", "_high"):
                     assert isinstance(metrics["evaluate"][model][part][score + suffix], float)
-    assert metrics["data"]["twins"].keys() >= {
+    assert metrics["data"]["near_duplicates"].keys() >= {
         "pairs",
         "cross_split_pairs",
         "conflicting_pairs",
@@ -137,14 +137,19 @@ def test_the_final_model_decides_by_out_of_fold_scores(finished: tuple[Path, Rea
     pooled = json.loads((finished[0] / "metrics" / "cross_validate.json").read_text())["pooled"]
     assert card["scores"]["out_of_fold_auc"] == pytest.approx(pooled["auc"], abs=1e-5)
     sections = {"model", "training", "augment"}
-    assert card["config"].keys() == {"lr", *sections, "average_views", "settle"}
+    assert card["config"].keys() == {
+        "lr",
+        *sections,
+        "test_time_augmentation",
+        "recalibrate_batch_norm",
+    }
     assert card["versions"].keys() >= {"torch", "numpy"}
 
 
-def test_searches_and_estimate_keep_twins_together(
+def test_searches_and_estimate_keep_duplicates_together(
     finished: tuple[Path, Reads], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every number comes again from grouped folds, whose trainings are all in the store."""
+    """Every number comes again from grouped folds, whose trainings are all in the cache."""
     folder, _ = finished
     monkeypatch.setattr(execute, "train", lambda *_: pytest.fail("not what the stage trained"))
     params = load_params(folder / "params.yaml")
@@ -178,7 +183,7 @@ def test_searches_and_estimate_keep_twins_together(
 
 
 @pytest.mark.parametrize("name", ["baseline", "final", "retrained", "control"])
-def test_each_model_is_judged_under_its_own_name(
+def test_each_model_is_scored_under_its_own_name(
     name: str, finished: tuple[Path, Reads], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another model in one's place changes what is said of that one, and of no other."""
@@ -253,7 +258,7 @@ def test_the_clean_split_is_the_file_that_resplit_writes(
     raw.parent.mkdir(parents=True)
     raw.write_bytes(phantom_file.read_bytes())
     assert call("preprocess").exit_code == 0
-    assert CliRunner().invoke(cli.app, ["resplit", str(raw), "clean.npz"]).exit_code == 0
+    assert CliRunner().invoke(app, ["resplit", str(raw), "clean.npz"]).exit_code == 0
     file = read_arrays(Path("clean.npz"), ["test_images", "test_labels"])
     test = read_arrays(Path("data/processed/test.npz"), ["images", "malignant", "leaked"])
     assert np.array_equal(file["test_images"], test["images"])

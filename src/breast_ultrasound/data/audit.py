@@ -1,4 +1,4 @@
-"""Near-twins in any image set with splits: what `breast-ultrasound audit` looks at and says."""
+"""Near-duplicates in any image set with splits: what `breast-ultrasound audit` reports."""
 
 import zipfile
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import SIDE
+from breast_ultrasound.data.near_duplicates import NearDuplicates, conflicting
 from breast_ultrasound.data.pictures import open_picture, pictures_in, shrink
 from breast_ultrasound.data.resplit import clean_split
-from breast_ultrasound.data.twins import Twins, conflicting
 from breast_ultrasound.files import BAD_ZIP, InputError, read_arrays
 
 NO_LABEL = ""
@@ -21,7 +21,7 @@ MAX_LABELS, MAX_GROUPS = 10, 20  # that a summary spells out
 
 @dataclass(frozen=True)
 class AuditSet:
-    """N images of any origin, as the search for near-twins wants them.
+    """N images of any origin, as the search for near-duplicates wants them.
 
     Attributes:
         images: (N, 28, 28) uint8, grey, averaged down.
@@ -149,23 +149,23 @@ def _read_image(file: Path, root: Path) -> NDArray[np.uint8]:
         return shrink(picture)
 
 
-def summarise(images: AuditSet, twins: Twins, correlation: float) -> dict[str, Any]:
+def summarise(images: AuditSet, duplicates: NearDuplicates, correlation: float) -> dict[str, Any]:
     """Return counts: images, pairs, groups, and for each split the images that leak.
 
-    An image leaks when it has a near-twin in another split.
+    An image leaks when it has a near-duplicate in another split.
     """
-    first, second = twins.pairs.T
+    first, second = duplicates.pairs.T
     across = images.split[first] != images.split[second]
-    conflict = conflicting(images.label, twins)
+    conflict = conflicting(images.label, duplicates)
     leaking = np.zeros(len(images.images), dtype=np.bool_)
-    leaking[twins.pairs[across]] = True
+    leaking[duplicates.pairs[across]] = True
     splits = list(dict.fromkeys(images.split.tolist()))
     return {
         "correlation": correlation,
-        "pairs": len(twins.pairs),
+        "pairs": len(duplicates.pairs),
         "cross_split_pairs": int(across.sum()),
         "conflicting_pairs": int(conflict.sum()),
-        "groups": int(twins.group.max()) + 1,
+        "groups": int(duplicates.group.max()) + 1,
         "splits": {
             name: {
                 "images": int((images.split == name).sum()),
@@ -176,11 +176,11 @@ def summarise(images: AuditSet, twins: Twins, correlation: float) -> dict[str, A
     }
 
 
-def pair_rows(images: AuditSet, twins: Twins) -> tuple[list[str], list[list[Any]]]:
+def pair_rows(images: AuditSet, duplicates: NearDuplicates) -> tuple[list[str], list[list[Any]]]:
     """Return a table of the pairs, the strongest first: column names, then rows."""
     rows = []
-    for i in np.argsort(-twins.correlation, kind="stable"):
-        one, other = twins.pairs[i]
+    for i in np.argsort(-duplicates.correlation, kind="stable"):
+        one, other = duplicates.pairs[i]
         rows.append(
             [
                 images.name[one],
@@ -189,36 +189,40 @@ def pair_rows(images: AuditSet, twins: Twins) -> tuple[list[str], list[list[Any]
                 images.split[other],
                 images.label[one],
                 images.label[other],
-                float(twins.correlation[i]),
-                int(twins.mirrored[i]),
+                float(duplicates.correlation[i]),
+                int(duplicates.mirrored[i]),
             ]
         )
     columns = ["first", "second", "first_split", "second_split", "first_label", "second_label"]
     return [*columns, "correlation", "mirrored"], rows
 
 
-def in_conflict(images: AuditSet, twins: Twins) -> NDArray[np.bool_]:
-    """Return which images, (N,), are of a group whose near-twins carry different labels."""
-    first = twins.pairs[conflicting(images.label, twins), 0]
-    return np.isin(twins.group, twins.group[first])
+def in_conflict(images: AuditSet, duplicates: NearDuplicates) -> NDArray[np.bool_]:
+    """Return which images, (N,), are of a group whose near-duplicates carry different labels."""
+    first = duplicates.pairs[conflicting(images.label, duplicates), 0]
+    return np.isin(duplicates.group, duplicates.group[first])
 
 
-def deal_out(
-    images: AuditSet, twins: Twins, seed: int, without_conflicts: bool
+def assign_splits(
+    images: AuditSet, duplicates: NearDuplicates, seed: int, without_conflicts: bool
 ) -> NDArray[np.str_]:
-    """Return a split for each image, (N,), none of which parts near-twins; see `clean_split`.
+    """Return a split for each image, (N,), none of which parts near-duplicates; see `clean_split`.
 
     Args:
         without_conflicts: images of groups with different labels go nowhere: their split is empty.
     """
-    kept = ~in_conflict(images, twins) if without_conflicts else np.full(len(twins.group), True)
+    kept = (
+        ~in_conflict(images, duplicates)
+        if without_conflicts
+        else np.full(len(duplicates.group), True)
+    )
     split = np.full(len(kept), "", dtype=images.split.dtype)
-    split[kept] = clean_split(images.label[kept], twins.group[kept], images.split[kept], seed)
+    split[kept] = clean_split(images.label[kept], duplicates.group[kept], images.split[kept], seed)
     return split
 
 
-def deal_arrays(path: Path, images: AuditSet, split: NDArray[np.str_]) -> dict[str, NDArray[Any]]:
-    """Return the arrays of the npz file that `images` were read from, dealt out by `split`."""
+def split_arrays(path: Path, images: AuditSet, split: NDArray[np.str_]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of the npz file that `images` were read from, assigned by `split`."""
     present = list(dict.fromkeys(images.split.tolist()))
     arrays: dict[str, NDArray[Any]] = {}
     for kind in ("images", "labels") if (images.label != NO_LABEL).any() else ("images",):
@@ -229,11 +233,11 @@ def deal_arrays(path: Path, images: AuditSet, split: NDArray[np.str_]) -> dict[s
 
 
 def image_rows(
-    images: AuditSet, twins: Twins, split: NDArray[np.str_]
+    images: AuditSet, duplicates: NearDuplicates, split: NDArray[np.str_]
 ) -> tuple[list[str], list[list[Any]]]:
     """Return a table of where each image went: column names, then rows."""
-    conflict = in_conflict(images, twins).astype(int)
-    columns = images.name, images.label, twins.group, conflict, split
+    conflict = in_conflict(images, duplicates).astype(int)
+    columns = images.name, images.label, duplicates.group, conflict, split
     rows = [list(row) for row in zip(*(column.tolist() for column in columns), strict=True)]
     return ["image", "label", "group", "conflict", "new_split"], rows
 
@@ -253,14 +257,16 @@ def split_lines(images: AuditSet, split: NDArray[np.str_]) -> list[str]:
     return lines
 
 
-def conflict_lines(images: AuditSet, twins: Twins, split: NDArray[np.str_]) -> list[str]:
-    """Name the groups of near-twins with different labels, and say what became of them."""
-    conflict = in_conflict(images, twins)
+def conflict_lines(
+    images: AuditSet, duplicates: NearDuplicates, split: NDArray[np.str_]
+) -> list[str]:
+    """Name the groups of near-duplicates with different labels, and say what became of them."""
+    conflict = in_conflict(images, duplicates)
     lines = []
-    for group in np.unique(twins.group[conflict])[:MAX_GROUPS]:
-        members = np.nonzero(twins.group == group)[0]
+    for group in np.unique(duplicates.group[conflict])[:MAX_GROUPS]:
+        members = np.nonzero(duplicates.group == group)[0]
         place = str(split[members[0]]) or "left out"
         words = ", ".join(f"{images.name[i]} labelled {images.label[i]}" for i in members)
         lines.append(f"conflict ({place}): {words}")
-    more = len(np.unique(twins.group[conflict])) - len(lines)
+    more = len(np.unique(duplicates.group[conflict])) - len(lines)
     return lines + ([f"… and {more} more conflicts: --csv has them all"] if more else [])

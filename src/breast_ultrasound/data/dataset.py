@@ -31,8 +31,8 @@ class ImageSet:
         images: (N, 28, 28) uint8.
         malignant: (N,) bool, True for malignant, False for benign or normal.
         split: (N,) int64, index into SPLITS, of the split asked for (`data.split`).
-        group: (N,) int64, the near-twin group; images of one group show one lesion.
-        leaked: (N,) bool, whether a near-twin stands on the other side of the dev/test border.
+        group: (N,) int64, the near-duplicate group; images of one group show one lesion.
+        leaked: (N,) bool, whether a near-duplicate stands on the other side of the dev/test border.
     """
 
     images: NDArray[np.uint8]

@@ -41,7 +41,7 @@ def make_folds(
 
     Args:
         malignant: (N,) bool.
-        group: (N,) int64, groups that no fold splits; None lets near-twins fall apart.
+        group: (N,) int64, groups that no fold splits; None lets near-duplicates fall apart.
 
     Raises:
         InputError: there are fewer groups than folds, or a fold would lack a class.

@@ -2,7 +2,7 @@
 
 They look like B-mode ultrasound from afar and prove nothing about it: benign masses are round
 with a bright rim, malignant ones ragged with a shadow below, normal tissue has layers. A tenth of
-the images are near-twins of an earlier one, some mirrored, some under the opposite label.
+the images are near-duplicates of an earlier one, some mirrored, some under the opposite label.
 """
 
 import numpy as np
@@ -14,8 +14,8 @@ from breast_ultrasound.data.dataset import FILE_LABEL_MALIGNANT, SIDE, SPLITS
 SPLIT_FRACTIONS = (0.7, 0.1, 0.2)  # the official split: 546, 78 and 156 of 780
 MALIGNANT, BENIGN, NORMAL = range(3)
 KIND_FRACTIONS = (0.27, 0.56, 0.17)  # BUSI: 210, 437 and 133 of 780
-TWIN_FRACTION = 0.1
-CONFLICT_FRACTION = 0.1  # of the twins
+DUPLICATE_FRACTION = 0.1
+CONFLICT_FRACTION = 0.1  # of the near-duplicates
 
 
 def make_phantoms(n_images: int, seed: int) -> dict[str, NDArray[np.uint8]]:
@@ -28,11 +28,13 @@ def make_phantoms(n_images: int, seed: int) -> dict[str, NDArray[np.uint8]]:
     kinds = rng.permutation(np.repeat(np.arange(3), _apportion(n_images, KIND_FRACTIONS)))
     images = np.stack([_phantom(int(kind), rng) for kind in kinds])
     malignant = kinds == MALIGNANT
-    n_twins = round(TWIN_FRACTION * n_images)
+    n_duplicates = round(DUPLICATE_FRACTION * n_images)
     chosen = rng.permutation(n_images)
-    for i, (copy, original) in enumerate(zip(chosen[:n_twins], chosen[-n_twins:], strict=True)):
-        images[copy] = _twin(images[original], mirror=i % 8 == 0, rng=rng)
-        conflicts = i < round(CONFLICT_FRACTION * n_twins)
+    for i, (copy, original) in enumerate(
+        zip(chosen[:n_duplicates], chosen[-n_duplicates:], strict=True)
+    ):
+        images[copy] = _near_duplicate(images[original], mirror=i % 8 == 0, rng=rng)
+        conflicts = i < round(CONFLICT_FRACTION * n_duplicates)
         malignant[copy] = malignant[original] ^ conflicts
     labels = np.where(malignant, FILE_LABEL_MALIGNANT, 1 - FILE_LABEL_MALIGNANT)
     arrays: dict[str, NDArray[np.uint8]] = {}
@@ -74,7 +76,9 @@ def _phantom(kind: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     return image
 
 
-def _twin(image: NDArray[np.uint8], mirror: bool, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _near_duplicate(
+    image: NDArray[np.uint8], mirror: bool, rng: np.random.Generator
+) -> NDArray[np.uint8]:
     """Return the image with other gain and a little noise, mirrored if asked."""
     source = image[:, ::-1] if mirror else image
     noisy = source * rng.uniform(0.8, 1.1) + rng.uniform(-8, 8) + rng.normal(0, 3, source.shape)

@@ -1,4 +1,4 @@
-"""Clean splits: the same images in the same proportions, with near-twins never apart."""
+"""Clean splits: the same images in the same proportions, with near-duplicates never apart."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def clean_split(
         group: (N,) int64, images that stay together.
         split: (N,), of any type: the sizes to keep.
 
-    Each class is dealt out in the proportions of the sizes. Groups come first, the largest before
+    Each class is divided in the proportions of the sizes. Groups come first, the largest before
     the rest, each to a split that has room for it, at random; single images fill what is left. So
     every size is met, to the image, unless groups are too large for any split.
     """

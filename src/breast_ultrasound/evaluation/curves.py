@@ -1,4 +1,4 @@
-"""Curves and counts of judged test images as CSV, which DVC overlays across revisions."""
+"""Curves and counts of predictions test images as CSV, which DVC overlays across revisions."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,21 +6,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.evaluation.judgement import Judged
 from breast_ultrasound.evaluation.metrics import calibration_bins
+from breast_ultrasound.evaluation.model_scores import Predictions
 from breast_ultrasound.files import write_csv
 
 HISTOGRAM_BINS = 20
 
 
-def write_curves(judged: Mapping[str, Judged], malignant: NDArray[np.bool_], folder: Path) -> None:
+def write_curves(
+    predictions: Mapping[str, Predictions], malignant: NDArray[np.bool_], folder: Path
+) -> None:
     """Write ROC, precision–recall, calibration, histogram and confusion of each model.
 
     Args:
-        malignant: (N,) bool, the truth about the images judged.
+        malignant: (N,) bool, the truth about the images predictions.
         folder: gets a file `<kind>_<model>.csv` each.
     """
-    for name, model in judged.items():
+    for name, model in predictions.items():
         _write_roc(malignant, model.probability, folder / f"roc_{name}.csv")
         _write_precision_recall(malignant, model.probability, folder / f"pr_{name}.csv")
         bins = calibration_bins(malignant, model.probability)

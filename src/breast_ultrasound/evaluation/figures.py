@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import SPLITS
-from breast_ultrasound.data.twins import Twins, conflicting
+from breast_ultrasound.data.near_duplicates import NearDuplicates, conflicting
 from breast_ultrasound.files import atomic
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MALIGNANT_COLOUR, BENIGN_COLOUR = "#c1432e", "#3a6ea5"
 BASELINE_COLOUR, FINAL_COLOUR = "#8c8c8c", "#1b7f6b"
-N_TWIN_PAIRS = 16
+N_PAIRS = 16
 LABEL_COLOURS = {"malignant": MALIGNANT_COLOUR, "benign": BENIGN_COLOUR}
 
 
@@ -70,44 +70,44 @@ def sample_images(
                 _show(axes, images[i], word, MALIGNANT_COLOUR if malignant[i] else BENIGN_COLOUR)
 
 
-def twin_pairs(
+def near_duplicate_pairs(
     images: NDArray[np.uint8],
     split: NDArray[np.str_],
     label: NDArray[np.str_],
-    twins: Twins,
+    duplicates: NearDuplicates,
     path: Path,
 ) -> None:
-    """Show the strongest near-twin pairs across splits, with the name of their split and label.
+    """Show the strongest near-duplicate pairs across splits, with their splits and labels.
 
     Pairs whose labels contradict come first, then those that correlate most.
     """
-    first, second = twins.pairs.T
+    first, second = duplicates.pairs.T
     across = np.nonzero(split[first] != split[second])[0]
-    conflict = conflicting(label, twins)[across]
-    order = across[np.lexsort((-twins.correlation[across], ~conflict))][:N_TWIN_PAIRS]
-    title = f"Near-twins across splits, {len(order)} of {len(across)}: conflicts first"
-    _pair_sheet(images, split, label, twins, order, title, path)
+    conflict = conflicting(label, duplicates)[across]
+    order = across[np.lexsort((-duplicates.correlation[across], ~conflict))][:N_PAIRS]
+    title = f"Near-duplicates across splits, {len(order)} of {len(across)}: conflicts first"
+    _pair_sheet(images, split, label, duplicates, order, title, path)
 
 
 def conflicts(
     images: NDArray[np.uint8],
     split: NDArray[np.str_],
     label: NDArray[np.str_],
-    twins: Twins,
+    duplicates: NearDuplicates,
     path: Path,
 ) -> None:
-    """Show the near-twin pairs under two labels, within a split too, the strongest first."""
-    opposite = np.nonzero(conflicting(label, twins))[0]
-    order = opposite[np.argsort(-twins.correlation[opposite], kind="stable")][:N_TWIN_PAIRS]
-    title = f"Near-twins with opposite labels, {len(order)} of {len(opposite)}"
-    _pair_sheet(images, split, label, twins, order, title, path)
+    """Show the near-duplicate pairs under two labels, within a split too, the strongest first."""
+    opposite = np.nonzero(conflicting(label, duplicates))[0]
+    order = opposite[np.argsort(-duplicates.correlation[opposite], kind="stable")][:N_PAIRS]
+    title = f"Near-duplicates with opposite labels, {len(order)} of {len(opposite)}"
+    _pair_sheet(images, split, label, duplicates, order, title, path)
 
 
 def _pair_sheet(
     images: NDArray[np.uint8],
     split: NDArray[np.str_],
     label: NDArray[np.str_],
-    twins: Twins,
+    duplicates: NearDuplicates,
     order: NDArray[np.int64],
     title: str,
     path: Path,
@@ -117,8 +117,8 @@ def _pair_sheet(
         cells: Any = figure.subfigures(n_rows, 4)
         figure.suptitle(title)
         for cell, pair in zip(cells.flat, order, strict=False):
-            cell.suptitle(f"r = {twins.correlation[pair]:.3f}", fontsize=9)
-            for axes, i in zip(cell.subplots(1, 2), twins.pairs[pair], strict=True):
+            cell.suptitle(f"r = {duplicates.correlation[pair]:.3f}", fontsize=9)
+            for axes, i in zip(cell.subplots(1, 2), duplicates.pairs[pair], strict=True):
                 colour = LABEL_COLOURS.get(str(label[i]), "black")
                 _show(axes, images[i], f"{split[i]}\n{label[i]}", colour)
 
@@ -131,7 +131,7 @@ def correlations(
     Args:
         best: (N,), see `best_match`.
         bands: rows of `band_rows`.
-        cut: the correlation from which images count as near-twins.
+        cut: the correlation from which images count as near-duplicates.
     """
     *rows, anything = bands
     with _figure(path, figsize=(10, 3.4)) as figure:
@@ -158,7 +158,7 @@ def correlations(
 
 
 def group_sizes(group: NDArray[np.int64], split: NDArray[np.int64], path: Path) -> None:
-    """Draw how many near-twin groups have how many images, within one split and across splits."""
+    """Draw the sizes of near-duplicate groups, within one split and across splits."""
     _, member = np.unique(group, return_inverse=True)
     size = np.bincount(member)
     n_splits = np.array([len(np.unique(split[member == g])) for g in range(len(size))])
@@ -177,8 +177,10 @@ def group_sizes(group: NDArray[np.int64], split: NDArray[np.int64], path: Path) 
             left += counts
         axes.set_yticks(ticks)
         axes.invert_yaxis()
-        axes.set_title(f"{(size == 1).sum()} of {len(group)} images have no near-twin", fontsize=10)
-        axes.set_xlabel("groups of near-twins")
+        axes.set_title(
+            f"{(size == 1).sum()} of {len(group)} images have no near-duplicate", fontsize=10
+        )
+        axes.set_xlabel("groups of near-duplicates")
         axes.set_ylabel("images in the group")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, loc="lower right")
@@ -206,21 +208,21 @@ def results(scores: Mapping[str, Any], path: Path) -> None:
 
 
 def leakage(effects: Mapping[str, Any], path: Path) -> None:
-    """Draw what near-twins do: scores on leaked minus leak-free images, and of knowing twins."""
+    """Draw what near-duplicates do to scores: leaked minus leak-free images, and contrasts."""
     gaps = effects.get("leaked_minus_leak_free", {})
     rows = [
         (f"{words}: leaked − leak-free images", gaps[model], colour)
         for model, words, colour in (
             ("baseline", "baseline", BASELINE_COLOUR),
             ("final", "final", FINAL_COLOUR),
-            ("retrained", "retrained without twins", FINAL_COLOUR),
+            ("retrained", "retrained without near-duplicates", FINAL_COLOUR),
             ("nearest_neighbour", "nearest neighbour", MALIGNANT_COLOUR),
         )
         if model in gaps
     ]
     rows += [
         (
-            f"{model} − retrained without twins: {words}",
+            f"{model} − retrained without near-duplicates: {words}",
             effects[f"{model}_minus_retrained"][part],
             colour,
         )

@@ -1,4 +1,4 @@
-"""Scores of probabilities of malignant, and bootstrap intervals that respect near-twins."""
+"""Scores of probabilities of malignant, and bootstrap intervals that respect near-duplicates."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -123,10 +123,10 @@ def bootstrap(
     confidence: float,
     seed: int,
 ) -> dict[str, tuple[float, float]]:
-    """Return a percentile interval for each score, resampling near-twin groups whole.
+    """Return a percentile interval for each score, resampling near-duplicate groups whole.
 
-    Twins show one lesion and err together, so images are not independent: groups are the units
-    (cluster bootstrap: Field and Welsh 2007, https://doi.org/10.1111/j.1467-9868.2007.00593.x).
+    NearDuplicates show one lesion and err together, so images are not independent: groups are the
+    units (cluster bootstrap: Field and Welsh 2007, https://doi.org/10.1111/j.1467-9868.2007.00593.x).
 
     Args:
         score: from (N,) int64 indices of a resample to named scores; one that cannot be scored
@@ -161,7 +161,7 @@ def auc_difference(
 
     Args:
         one, other: (R, N) scores of N images by R trainings each.
-        malignant, group: (N,); near-twin groups are resampled whole, the trainings never.
+        malignant, group: (N,); near-duplicate groups are resampled whole, the trainings never.
     """
 
     def difference(drawn: NDArray[np.int64]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Trained models as files: safetensors for the weights, JSON that says what they are."""
+"""TrainedModel models as files: safetensors for the weights, JSON that says what they are."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,7 +58,9 @@ class Ensemble:
         logits = []
         for weights in self.members:
             network = network_of(self.card.config.model, weights, hardware)
-            logits.append(predict(network, images, hardware, self.card.config.average_views))
+            logits.append(
+                predict(network, images, hardware, self.card.config.test_time_augmentation)
+            )
         return np.stack(logits)
 
 

@@ -37,8 +37,10 @@ class TrainingConfig(Section):
     model: ModelParams
     training: TrainingParams
     augment: AugmentParams
-    average_views: bool  # predict the mean logit of an image's mirrored and shifted views
-    settle: bool  # at the end, fit the norms and the mean logit to the training images as they are
+    test_time_augmentation: bool  # predict the mean logit of an image's mirrored and shifted views
+    recalibrate_batch_norm: (
+        bool  # at the end, fit the norms and the mean logit to the training images as they are
+    )
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -67,7 +69,7 @@ class Hardware:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """A trained network and how it went.
 
     Attributes:
@@ -95,7 +97,7 @@ def fit(
     hardware: Hardware,
     validation: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None,
     initial_weights: Mapping[str, NDArray[np.float32]] | None = None,
-) -> Fitted:
+) -> FitResult:
     """Train a network on images (N, H, W) uint8 with labels (N,) bool.
 
     Args:
@@ -123,7 +125,7 @@ def _fit(
     seed: int,
     hardware: Hardware,
     validation: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None,
-) -> Fitted:
+) -> FitResult:
     training = config.training
     generator = torch.Generator().manual_seed(seed)
     inputs, targets = as_tensor(images, hardware), _targets(malignant, hardware)
@@ -155,19 +157,19 @@ def _fit(
                 "lower lr, tune_lr.high or grid_search.lr_multiplier"
             )
         if validation is not None:
-            logits_now = predict(average, validation[0], hardware, config.average_views)
+            logits_now = predict(average, validation[0], hardware, config.test_time_augmentation)
             aucs.append(_auc(validation[1], logits_now))
             if aucs[-1] == max(aucs) and aucs.count(aucs[-1]) == 1:
                 best = weights_of(average)
     if best:
         load_weights(_network(average), best)
     network = _network(average)
-    if config.settle:
-        _settle(network, images, malignant, training.batch_size, hardware)
-    return Fitted(network, np.array(losses), np.array(aucs))
+    if config.recalibrate_batch_norm:
+        _recalibrate_batch_norm(network, images, malignant, training.batch_size, hardware)
+    return FitResult(network, np.array(losses), np.array(aucs))
 
 
-def _settle(
+def _recalibrate_batch_norm(
     network: nn.Module,
     images: NDArray[np.uint8],
     malignant: NDArray[np.bool_],
@@ -186,13 +188,13 @@ def _settle(
         update_bn([x.contiguous(memory_format=torch.channels_last) for x in batches], network)
     n_malignant = malignant.sum()
     log_odds = np.log((n_malignant + 0.5) / (len(malignant) - n_malignant + 0.5))
-    mean = predict(network, images, hardware, average_views=False).mean()
+    mean = predict(network, images, hardware, test_time_augmentation=False).mean()
     with torch.no_grad():
         network.get_parameter("fc.bias").add_(float(log_odds - mean))
 
 
 def predict(
-    model: nn.Module, images: NDArray[np.uint8], hardware: Hardware, average_views: bool
+    model: nn.Module, images: NDArray[np.uint8], hardware: Hardware, test_time_augmentation: bool
 ) -> NDArray[np.float32]:
     """Return the logits of malignant, (N,) float32, of images (N, H, W) uint8."""
     torch.set_num_threads(1)
@@ -200,7 +202,7 @@ def predict(
     logits = []
     with torch.inference_mode():
         for batch in as_tensor(images, hardware).split(PREDICTION_BATCH):
-            views = _views(batch) if average_views else [batch]
+            views = _views(batch) if test_time_augmentation else [batch]
             with hardware.autocast():
                 scores = [
                     model(view.contiguous(memory_format=torch.channels_last)) for view in views

@@ -1,4 +1,4 @@
-"""Carrying out runs: those in the store are read, the others trained side by side and stored."""
+"""Carrying out runs: those in the cache are read, the others trained side by side and stored."""
 
 import os
 import signal
@@ -18,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from breast_ultrasound.files import InputError, expand
 from breast_ultrasound.model.training import Hardware
+from breast_ultrasound.runs.cache import RunCache
 from breast_ultrasound.runs.run import Run, RunResult, device_kind, digest_of, key_of, train
-from breast_ultrasound.runs.store import Store
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 MAX_KILLS = 3  # of training processes, until a set of runs is given up
@@ -32,12 +32,12 @@ class Resources:
     Attributes:
         hardware: the device and number format, which do: they are part of a run's key.
         n_workers: trainings at a time, one process and one thread each.
-        store: where results are kept.
+        cache: where results are kept.
     """
 
     hardware: Hardware
     n_workers: int
-    store: Store
+    cache: RunCache
 
 
 def find_hardware(device: DeviceChoice) -> Hardware:
@@ -74,18 +74,18 @@ def find_resources(device: DeviceChoice, n_workers: int, cache: Path | None) -> 
     Args:
         device: as in `find_hardware`.
         n_workers: 0 takes one a physical core, or one for a GPU.
-        cache: folder of the store; None takes the user's cache folder.
+        cache: folder of the cache; None takes the user's cache folder.
     """
     hardware = find_hardware(device)
     automatic = 1 if hardware.device == "cuda" else joblib.cpu_count(only_physical_cores=True)
-    return Resources(hardware, n_workers or automatic, find_store(cache))
+    return Resources(hardware, n_workers or automatic, find_cache(cache))
 
 
-def find_store(cache: Path | None) -> Store:
-    """Return the store in the folder `cache`; None takes the user's cache folder."""
+def find_cache(cache: Path | None) -> RunCache:
+    """Return the cache in the folder `cache`; None takes the user's cache folder."""
     from platformdirs import user_cache_path
 
-    return Store(expand(cache or user_cache_path("breast-ultrasound")) / "runs")
+    return RunCache(expand(cache or user_cache_path("breast-ultrasound")) / "runs")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Executor:
     Attributes:
         images: (N, H, W) uint8, which the runs' indices point into.
         malignant: (N,) bool.
-        resources: where to compute, and the store.
+        resources: where to compute, and the cache.
     """
 
     images: NDArray[np.uint8]
@@ -113,7 +113,7 @@ class Executor:
         return digest_of({"images": self.images, "malignant": self.malignant})
 
     def __call__(self, runs: Sequence[Run], label: str) -> list[RunResult]:
-        """Return the result of each run, from the store or trained now.
+        """Return the result of each run, from the cache or trained now.
 
         Each result is stored the moment it is there: a kill loses only what was under way.
 
@@ -122,14 +122,14 @@ class Executor:
         """
         digest = self.data_digest
         keys = [key_of(run, digest, self.resources.hardware) for run in runs]
-        results = {key: self.resources.store.load(key) for key in dict.fromkeys(keys)}
+        results = {key: self.resources.cache.load(key) for key in dict.fromkeys(keys)}
         missing = {key: run for key, run in zip(keys, runs, strict=True) if results[key] is None}
         if missing:
-            self.resources.store.prepare()
-            n_stored = len(results) - len(missing)
-            results.update(self._train(missing, f"{label} ({n_stored} stored)"))
+            self.resources.cache.prepare()
+            n_cached = len(results) - len(missing)
+            results.update(self._train(missing, f"{label} ({n_cached} cached)"))
         else:
-            print(f"{label}: all {len(results)} stored", file=sys.stderr)
+            print(f"{label}: all {len(results)} cached", file=sys.stderr)
         return [result for key in keys if (result := results[key]) is not None]
 
     def _train(self, missing: Mapping[str, Run], label: str) -> dict[str, RunResult]:
@@ -149,7 +149,7 @@ class Executor:
                     finished[key] = result
                 return finished
             except BrokenProcessPool:
-                stored = {key: self.resources.store.load(key) for key in left.keys() - finished}
+                stored = {key: self.resources.cache.load(key) for key in left.keys() - finished}
                 finished |= {key: result for key, result in stored.items() if result is not None}
                 n_left = len(missing) - len(finished)
                 if not n_left:
@@ -205,7 +205,7 @@ def _train_and_store(
     if resources.hardware.device == "cuda":
         _make_cuda_deterministic()
     result = train(run, images, malignant, resources.hardware)
-    resources.store.save(key, result)
+    resources.cache.save(key, result)
     return key, result
 
 

@@ -90,7 +90,7 @@ def train(
         initial_weights=run.initial_weights,
     )
     return RunResult(
-        logits=predict(fitted.model, scored, hardware, run.config.average_views),
+        logits=predict(fitted.model, scored, hardware, run.config.test_time_augmentation),
         train_loss=fitted.train_loss,
         val_auc=fitted.val_auc,
         weights=weights_of(fitted.model) if run.keep_weights else {},

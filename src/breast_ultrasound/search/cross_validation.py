@@ -1,4 +1,4 @@
-"""Cross-validation of the chosen configuration, and what near-twins across folds are worth."""
+"""Cross-validation of the chosen configuration, and what near-duplicates across folds are worth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def cross_validate(
     to images it was chosen on.
 
     Args:
-        grouped: keep near-twins in one fold; False shows what the leak is worth.
+        grouped: keep near-duplicates in one fold; False shows what the leak is worth.
     """
     group = dev.group if grouped else None
     folds = [
@@ -89,7 +89,7 @@ def summarise(
     on the same scores: what the final model is given, so it flatters a little. `pooled.single_auc`
     is of all out-of-fold logits of a repeat, one network's an image, averaged over the repeats.
     `ungrouped_minus_grouped.auc` is the difference of such averages over the repeats that both
-    have, with an interval that resamples near-twin groups.
+    have, with an interval that resamples near-duplicate groups.
     """
     n_both = min(len(grouped.logits), len(ungrouped.logits))
     pooled = grouped.logits.mean(axis=0)

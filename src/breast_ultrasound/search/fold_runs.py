@@ -21,8 +21,8 @@ def start_config(params: Params, lr: float) -> TrainingConfig:
         model=params.model,
         training=params.training,
         augment=params.augment,
-        average_views=True,
-        settle=True,
+        test_time_augmentation=True,
+        recalibrate_batch_norm=True,
     )
 
 

@@ -26,7 +26,7 @@ SHORT_NAMES = {
 
 
 @dataclass(frozen=True)
-class Scored:
+class Candidate:
     """A setting and how it did.
 
     Attributes:
@@ -97,7 +97,7 @@ def search_grid(
     folds: Sequence[Fold],
     malignant: NDArray[np.bool_],
     execute: Execute,
-) -> list[Scored]:
+) -> list[Candidate]:
     """Score every setting on half of the folds, and the better half of them on all.
 
     A round of successive halving (Jamieson and Talwalkar 2016, https://arxiv.org/abs/1502.07943).
@@ -108,7 +108,7 @@ def search_grid(
     for setting in settings_of(params):
         candidate = apply_setting(config, setting)
         flops = count_flops(candidate.model, SIDE) * candidate.training.n_epochs
-        scored.append(Scored(setting, candidate, (), flops))
+        scored.append(Candidate(setting, candidate, (), flops))
     n_first = math.ceil(len(folds) / 2)
     scored = _score_on(scored, folds[:n_first], malignant, execute)
     scored.sort(key=lambda s: -s.auc)
@@ -120,11 +120,11 @@ def search_grid(
 
 
 def _score_on(
-    scored: Sequence[Scored],
+    scored: Sequence[Candidate],
     folds: Sequence[Fold],
     malignant: NDArray[np.bool_],
     execute: Execute,
-) -> list[Scored]:
+) -> list[Candidate]:
     """Return the settings with the AUCs of more folds."""
     runs = [run_on(s.config, fold) for s in scored for fold in folds]
     numbers = ", ".join(str(fold.number + 1) for fold in folds)
@@ -133,7 +133,7 @@ def _score_on(
     return [replace(s, fold_auc=s.fold_auc + aucs) for s, aucs in zip(scored, more, strict=True)]
 
 
-def rank(scored: Sequence[Scored], tie: float) -> list[Scored]:
+def rank(scored: Sequence[Candidate], tie: float) -> list[Candidate]:
     """Order settings by AUC, the best first, after moving the winner to the front.
 
     The winner is the cheapest setting whose AUC is within `tie` of the best; of equally cheap
@@ -145,7 +145,7 @@ def rank(scored: Sequence[Scored], tie: float) -> list[Scored]:
     return [winner, *(s for s in ordered if s is not winner)]
 
 
-def summarise(ranked: Sequence[Scored]) -> dict[str, Any]:
+def summarise(ranked: Sequence[Candidate]) -> dict[str, Any]:
     """Return the content of metrics/grid_search.json."""
     best = ranked[0]
     return {
@@ -156,7 +156,7 @@ def summarise(ranked: Sequence[Scored]) -> dict[str, Any]:
     }
 
 
-def ranking_rows(ranked: Sequence[Scored]) -> tuple[list[str], list[list[Any]]]:
+def ranking_rows(ranked: Sequence[Candidate]) -> tuple[list[str], list[list[Any]]]:
     """Return a table of the settings, the chosen one first: column names, then rows."""
     rows = [[s.name, s.auc, s.auc_sd, len(s.fold_auc), s.flops] for s in ranked]
     return ["setting", "auc", "auc_sd", "n_folds", "flops"], rows

@@ -45,7 +45,7 @@ def tune_learning_rate(
     first round a trial stops, on its second fold at the earliest, whose best mean so far is below
     the median of the finished ones' at the same fold (Optuna's median pruner). The round's size is
     fixed, so that the proposals do not depend on the number of workers; a search that was killed
-    proposes the same again and finds its runs in the store.
+    proposes the same again and finds its runs in the cache.
 
     Args:
         folds: the folds to score on, in this order.

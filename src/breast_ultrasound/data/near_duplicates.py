@@ -1,4 +1,4 @@
-"""Near-twins: images that show the same lesion in the same frame, or its mirror image."""
+"""Near-duplicates: images that show the same lesion in the same frame, or its mirror image."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ MANY = 16  # candidates an image; of more, all products of a block are sooner do
 
 
 @dataclass(frozen=True)
-class Twins:
-    """The near-twin pairs among N images, and the groups they join.
+class NearDuplicates:
+    """The near-duplicate pairs among N images, and the groups they join.
 
     Attributes:
         pairs: (P, 2) int64, indices of the images of a pair, the lower first.
@@ -52,7 +52,7 @@ class Twins:
         return cls(pairs, correlation, mirrored, group.astype(np.int64))
 
     def above(self, correlation: float) -> Self:
-        """Return the near-twins that a higher `correlation` leaves."""
+        """Return the near-duplicates that a higher `correlation` leaves."""
         kept = self.correlation >= correlation
         parts = self.pairs[kept], self.correlation[kept], self.mirrored[kept]
         return self.joined(*parts, len(self.group))
@@ -70,7 +70,7 @@ def standardise(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     return pixels
 
 
-def find_twins(images: NDArray[np.uint8], correlation: float) -> Twins:
+def find_near_duplicates(images: NDArray[np.uint8], correlation: float) -> NearDuplicates:
     """Pair the images whose pixels correlate at `correlation` or more.
 
     Copies may be mirrored, and shifted by a pixel: the best alignment counts, over the part where
@@ -81,14 +81,14 @@ def find_twins(images: NDArray[np.uint8], correlation: float) -> Twins:
         correlation: Pearson's r over pixels, in (0, 1).
 
     Every pair is looked at, a block of images against a block, so memory grows with N and the
-    number of near-twins, and time with N². Groups are the connected components of the pairs.
+    number of near-duplicates, and time with N². Groups are the connected components of the pairs.
     """
     pairs = _candidates(images, correlation - SINGLE_PRECISION)
     straight, mirror = _exact(images, pairs)
     best = np.maximum(straight, mirror).round(12)  # an image and its copy correlate at 1, not less
     kept = best >= correlation
     parts = pairs[kept], np.clip(best[kept], -1, 1), (mirror > straight)[kept]
-    return Twins.joined(*parts, len(images))
+    return NearDuplicates.joined(*parts, len(images))
 
 
 def _alignments(
@@ -205,25 +205,25 @@ def dev_and_test(
     images: NDArray[np.uint8],
     malignant: NDArray[np.bool_],
     split: NDArray[np.int64],
-    twins: Twins,
+    duplicates: NearDuplicates,
 ) -> tuple[ImageSet, ImageSet]:
-    """Part the images into dev (train and val) and test, with their twin flags."""
+    """Part the images into dev (train and val) and test, with their near-duplicate flags."""
     is_test = split == SPLITS.index("test")
     leaked = np.zeros(len(images), dtype=np.bool_)
-    across = is_test[twins.pairs[:, 0]] != is_test[twins.pairs[:, 1]]
-    leaked[twins.pairs[across]] = True
-    everything = ImageSet(images, malignant, split, twins.group, leaked)
+    across = is_test[duplicates.pairs[:, 0]] != is_test[duplicates.pairs[:, 1]]
+    leaked[duplicates.pairs[across]] = True
+    everything = ImageSet(images, malignant, split, duplicates.group, leaked)
     return everything.subset(~is_test), everything.subset(is_test)
 
 
-def conflicting(label: NDArray[np.str_], twins: Twins) -> NDArray[np.bool_]:
+def conflicting(label: NDArray[np.str_], duplicates: NearDuplicates) -> NDArray[np.bool_]:
     """Return which pairs, (P,) bool, have two labels, (N,) str, that differ; `""` is no label."""
-    first, second = (label[side] for side in twins.pairs.T)
+    first, second = (label[side] for side in duplicates.pairs.T)
     return np.asarray((first != second) & (first != "") & (second != ""))
 
 
 def best_accuracy(malignant: NDArray[np.bool_], group: NDArray[np.int64]) -> float:
-    """Return the accuracy that no classifier exceeds which answers alike on near-twins.
+    """Return the accuracy that no classifier exceeds which answers alike on near-duplicates.
 
     It gives each group, (N,) int64, its more frequent label.
     """
@@ -234,7 +234,7 @@ def best_accuracy(malignant: NDArray[np.bool_], group: NDArray[np.int64]) -> flo
 
 
 def best_accuracy_given(test: ImageSet, dev: ImageSet) -> float:
-    """Return the accuracy on test of whoever is right but where near-twins in dev contradict.
+    """Return the accuracy on test of whoever is right but where near-duplicates in dev contradict.
 
     A test image counts as wrong when most dev images of its group carry the other label.
     """
@@ -248,28 +248,28 @@ def best_accuracy_given(test: ImageSet, dev: ImageSet) -> float:
 def describe(
     malignant: NDArray[np.bool_],
     split: NDArray[np.int64],
-    twins: Twins,
+    duplicates: NearDuplicates,
     dev: ImageSet,
     test: ImageSet,
 ) -> dict[str, dict[str, float]]:
-    """Count images, classes and near-twins: the content of metrics/data.json."""
-    first, second = twins.pairs.T
+    """Count images, classes and near-duplicates: the content of metrics/data.json."""
+    first, second = duplicates.pairs.T
     across, conflict = split[first] != split[second], malignant[first] != malignant[second]
     return {
         "images": {name: int((split == i).sum()) for i, name in enumerate(SPLITS)},
         "malignant": {name: int(malignant[split == i].sum()) for i, name in enumerate(SPLITS)},
-        "twins": {
-            "pairs": len(twins.pairs),
+        "near_duplicates": {
+            "pairs": len(duplicates.pairs),
             "cross_split_pairs": int(across.sum()),
             "conflicting_pairs": int(conflict.sum()),
             "conflicting_cross_split_pairs": int((conflict & across).sum()),
-            "groups": int(twins.group.max()) + 1,
+            "groups": int(duplicates.group.max()) + 1,
             "leaked_test_images": int(test.leaked.sum()),
             "leak_free_test_images": int((~test.leaked).sum()),
             "leak_free_test_malignant": int(test.malignant[~test.leaked].sum()),
         },
         "best_accuracy": {
-            "all": best_accuracy(malignant, twins.group),
+            "all": best_accuracy(malignant, duplicates.group),
             "test": best_accuracy(test.malignant, test.group),
             "test_given_dev": best_accuracy_given(test, dev),
         },

@@ -1,4 +1,4 @@
-"""The judgement of trained models on the test images, and what near-twins do to it.
+"""Scores of trained models on the test images, and what near-duplicates do to them.
 
 Every interval comes of one bootstrap: each resample scores every model on every part, so that
 differences are paired.
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import ImageSet
-from breast_ultrasound.data.twins import THRESHOLDS, best_correlation
+from breast_ultrasound.data.near_duplicates import THRESHOLDS, best_correlation
 from breast_ultrasound.evaluation.calibration import Decision
 from breast_ultrasound.evaluation.metrics import (
     Scores,
@@ -32,7 +32,7 @@ CONTRASTS = (("final", "baseline"), ("final", "retrained"), ("control", "retrain
 
 
 @dataclass(frozen=True)
-class Judged:
+class Predictions:
     """A model's answers to N images.
 
     Attributes:
@@ -53,25 +53,25 @@ class Judged:
         return score(malignant[chosen], self.probability[chosen], self.threshold)
 
 
-def judge(model: Ensemble, images: NDArray[np.uint8], hardware: Hardware) -> Judged:
+def predict_with(model: Ensemble, images: NDArray[np.uint8], hardware: Hardware) -> Predictions:
     """Let a model score images (N, 28, 28), calibrated as its card says."""
     card = model.card
     decision = Decision(card.temperature, card.offset, card.threshold)
     logits = model.predict(images, hardware)
-    return Judged(
+    return Predictions(
         decision.probability(logits.mean(axis=0)), decision.probability(logits), decision.threshold
     )
 
 
-def judge_memory(test: ImageSet, dev: ImageSet) -> Judged:
+def nearest_neighbour_predictions(test: ImageSet, dev: ImageSet) -> Predictions:
     """Let memory alone answer: each image gets the label of the most similar dev image."""
     nearest = best_correlation(test.images, dev.images).argmax(axis=1)
     copied = dev.malignant[nearest].astype(np.float64)
-    return Judged(copied, copied[None], threshold=0.5)
+    return Predictions(copied, copied[None], threshold=0.5)
 
 
 def masks_of(test: ImageSet) -> dict[str, NDArray[np.bool_]]:
-    """Return the parts of test: all images, those without and those with a near-twin in dev.
+    """Return the parts of test: all images, those without and those with a near-duplicate in dev.
 
     A part of one class only has no AUC and is left out.
     """
@@ -85,7 +85,7 @@ def _has_both(malignant: NDArray[np.bool_]) -> bool:
 
 
 def compare(
-    judged: Mapping[str, Judged], test: ImageSet, params: EvaluateParams, seed: int
+    predictions: Mapping[str, Predictions], test: ImageSet, params: EvaluateParams, seed: int
 ) -> dict[str, Any]:
     """Return scores and differences, each with the ends of its interval, as a tree.
 
@@ -100,7 +100,7 @@ def compare(
             return {}
         rows = {
             (name, part): model.scores(test.malignant, images, headlines=name not in REPORTED)
-            for name, model in judged.items()
+            for name, model in predictions.items()
             for part, images in chosen.items()
         }
         return _flat(rows) | _differences(rows)
@@ -147,22 +147,23 @@ def _differences(rows: Rows) -> dict[str, float]:
 
 
 def summarise(
-    judged: Mapping[str, Judged], test: ImageSet, params: EvaluateParams, seed: int
+    predictions: Mapping[str, Predictions], test: ImageSet, params: EvaluateParams, seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the content of metrics/evaluate.json and of metrics/leakage.json.
 
     Args:
-        judged: by the names `baseline`, `final`, `retrained`, `control` and `nearest_neighbour`.
+        predictions: by the names `baseline`, `final`, `retrained`, `control` and
+            `nearest_neighbour`.
     """
-    tree = compare(judged, test, params, seed)
+    tree = compare(predictions, test, params, seed)
     evaluate = {name: tree.pop(name) for name in (*REPORTED, "final_minus_baseline")}
     for name in REPORTED:
-        evaluate[name] |= {"single": _single(judged[name], test)}
-        evaluate[name] |= {"threshold": judged[name].threshold}
+        evaluate[name] |= {"single": _single(predictions[name], test)}
+        evaluate[name] |= {"threshold": predictions[name].threshold}
     return evaluate, tree
 
 
-def _single(model: Judged, test: ImageSet) -> dict[str, Any]:
+def _single(model: Predictions, test: ImageSet) -> dict[str, Any]:
     """Return mean and sd of the headline scores over the members, for each part of test."""
     result = {}
     for part, mask in masks_of(test).items():
@@ -174,16 +175,16 @@ def _single(model: Judged, test: ImageSet) -> dict[str, Any]:
 
 
 def threshold_rows(
-    judged: Mapping[str, Judged], test: ImageSet, dev: ImageSet
+    predictions: Mapping[str, Predictions], test: ImageSet, dev: ImageSet
 ) -> tuple[list[str], list[list[Any]]]:
-    """Return how leak-free scores depend on what counts as a near-twin: names, then rows."""
+    """Return how leak-free scores depend on what counts as a near-duplicate: names, then rows."""
     nearest = best_correlation(test.images, dev.images).max(axis=1)
-    columns = [f"{model}_{score}" for model in judged for score in HEADLINES]
+    columns = [f"{model}_{score}" for model in predictions for score in HEADLINES]
     rows: list[list[Any]] = []
     for threshold in THRESHOLDS:
         clean = nearest < threshold
         if _has_both(test.malignant[clean]):
-            scored = [model.scores(test.malignant, clean, True) for model in judged.values()]
+            scored = [model.scores(test.malignant, clean, True) for model in predictions.values()]
             values = [row[name] for row in scored for name in HEADLINES]
             rows.append([threshold, int(clean.sum()), int(test.malignant[clean].sum()), *values])
-    return ["twin_correlation", "leak_free_images", "leak_free_malignant", *columns], rows
+    return ["near_duplicate_correlation", "leak_free_images", "leak_free_malignant", *columns], rows

@@ -6,11 +6,11 @@ import pytest
 from breast_ultrasound.data.dataset import SPLITS, ImageSet
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import Params
-from breast_ultrasound.recipes import history_of, images_without, plan_models
 from breast_ultrasound.runs.run import RunResult
+from breast_ultrasound.search.final_models import history_of, images_without, plan_models
 
 
-def test_the_control_lacks_as_many_of_each_class_and_knows_the_twins(dev: ImageSet) -> None:
+def test_the_control_lacks_as_many_of_each_class_and_knows_the_duplicates(dev: ImageSet) -> None:
     everything = images_without("nothing", dev, 0)
     retrained, control = (images_without(name, dev, 0) for name in ("leaked", "others"))
     assert np.array_equal(everything, np.arange(len(dev)))
@@ -28,7 +28,7 @@ def test_a_control_that_cannot_lack_as_many_is_warned_of(
     images_without("others", dev, 0)
     assert not capsys.readouterr().err
     images_without("others", replace(dev, leaked=np.arange(len(dev)) % 4 > 0), 0)
-    assert "raise preprocess.twin_correlation" in capsys.readouterr().err
+    assert "raise preprocess.near_duplicate_correlation" in capsys.readouterr().err
 
 
 def test_each_model_learns_from_its_own_images(

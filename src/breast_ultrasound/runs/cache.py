@@ -1,4 +1,4 @@
-"""The store of run results: one file a run under its key, written atomically, checked on reading.
+"""The cache of run results: one file a run under its key, written atomically, checked on reading.
 
 It is a cache: deleting any of it costs time and changes nothing.
 """
@@ -26,7 +26,7 @@ LEFTOVER_AGE = 3600.0  # seconds after which a half-written file is nobody's any
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of the store.
+    """A file of the cache.
 
     Attributes:
         n_bytes: its size.
@@ -46,7 +46,7 @@ def current_origin() -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class Store:
+class RunCache:
     """Run results in a folder, shared by every checkout that names it."""
 
     def __init__(self, folder: Path) -> None:
@@ -64,7 +64,7 @@ class Store:
             raise self._no_place(error) from None
 
     def save(self, key: str, result: RunResult) -> None:
-        """Store a result under its key; it appears whole or not at all.
+        """RunCache a result under its key; it appears whole or not at all.
 
         Raises:
             InputError: the folder cannot be written.
@@ -121,7 +121,7 @@ class Store:
             return None
 
     def entries(self) -> Iterator[Entry]:
-        """Yield every file of the store, but those that another process may be writing."""
+        """Yield every file of the cache, but those that another process may be writing."""
         for path in sorted(self.folder.rglob("*.safetensors")):
             try:
                 status = path.stat()

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from breast_ultrasound.data.dataset import ImageSet
-from breast_ultrasound.evaluation import figures, judgement
+from breast_ultrasound.evaluation import figures, model_scores
 from breast_ultrasound.evaluation.calibration import Decision
 from breast_ultrasound.evaluation.curves import write_curves
-from breast_ultrasound.evaluation.judgement import (
-    Judged,
+from breast_ultrasound.evaluation.metrics import bootstrap, scores
+from breast_ultrasound.evaluation.model_scores import (
+    Predictions,
     compare,
-    judge,
-    judge_memory,
+    nearest_neighbour_predictions,
+    predict_with,
     summarise,
     threshold_rows,
 )
-from breast_ultrasound.evaluation.metrics import bootstrap, scores
 from breast_ultrasound.model.artifact import Ensemble, ModelCard
 from breast_ultrasound.model.training import TrainingConfig, fit, weights_of
 from breast_ultrasound.params import EvaluateParams
@@ -33,24 +33,26 @@ def test_set(dev_test: tuple[ImageSet, ImageSet]) -> ImageSet:
 
 
 @pytest.fixture
-def judged(test_set: ImageSet, rng: np.random.Generator) -> dict[str, Judged]:
+def predictions(test_set: ImageSet, rng: np.random.Generator) -> dict[str, Predictions]:
     noise = rng.random((3, len(test_set)))
     single = 0.5 * noise + 0.4 * test_set.malignant
     return {
-        "baseline": Judged(single[0], single[:1], 0.5),
-        "final": Judged(single.mean(axis=0), single, 0.4),
-        "retrained": Judged(single[1], single[1:2], 0.4),
-        "control": Judged(single[2], single[2:], 0.4),
-        "nearest_neighbour": Judged(np.round(single[2]), np.round(single[2:]), 0.5),
+        "baseline": Predictions(single[0], single[:1], 0.5),
+        "final": Predictions(single.mean(axis=0), single, 0.4),
+        "retrained": Predictions(single[1], single[1:2], 0.4),
+        "control": Predictions(single[2], single[2:], 0.4),
+        "nearest_neighbour": Predictions(np.round(single[2]), np.round(single[2:]), 0.5),
     }
 
 
-def test_the_summary_is_of_the_right_images(judged: dict[str, Judged], test_set: ImageSet) -> None:
-    evaluate, leakage = summarise(judged, test_set, PARAMS, seed=0)
+def test_the_summary_is_of_the_right_images(
+    predictions: dict[str, Predictions], test_set: ImageSet
+) -> None:
+    evaluate, leakage = summarise(predictions, test_set, PARAMS, seed=0)
     clean = ~test_set.leaked
     assert 0 < clean.sum() < len(test_set)
     for name in ("baseline", "final"):
-        model = judged[name]
+        model = predictions[name]
         for part, mask in (("test", clean | True), ("leak_free", clean)):
             expected = scores(test_set.malignant[mask], model.probability[mask], model.threshold)
             row = evaluate[name][part]
@@ -60,7 +62,7 @@ def test_the_summary_is_of_the_right_images(judged: dict[str, Judged], test_set:
                 if key in ("auc", "accuracy"):
                     assert row[f"{key}_low"] <= value <= row[f"{key}_high"]
         assert evaluate[name]["threshold"] == model.threshold
-    members = [scores(test_set.malignant, p, 0.4)["auc"] for p in judged["final"].single]
+    members = [scores(test_set.malignant, p, 0.4)["auc"] for p in predictions["final"].single]
     assert evaluate["final"]["single"]["test"]["auc"]["mean"] == pytest.approx(np.mean(members))
     assert evaluate["baseline"]["single"]["test"]["auc"]["sd"] == 0
     assert leakage["retrained"]["test"].keys() == {
@@ -69,20 +71,20 @@ def test_the_summary_is_of_the_right_images(judged: dict[str, Judged], test_set:
 
 
 def test_differences_are_of_the_scores_and_paired(
-    judged: dict[str, Judged], test_set: ImageSet
+    predictions: dict[str, Predictions], test_set: ImageSet
 ) -> None:
-    tree = compare(judged, test_set, PARAMS, seed=0)
+    tree = compare(predictions, test_set, PARAMS, seed=0)
     for other in ("baseline", "retrained"):
         for part in ("test", "leak_free"):
             found = tree[f"final_minus_{other}"][part]["auc"]
             assert found == tree["final"][part]["auc"] - tree[other][part]["auc"]
-    same = {**judged, "retrained": judged["final"]}
+    same = {**predictions, "retrained": predictions["final"]}
     row = compare(same, test_set, PARAMS, seed=0)["final_minus_retrained"]["test"]
     assert row == dict.fromkeys(row, 0)  # a model never differs from itself, in no resample
 
 
-def test_intervals_resample_twins_whole(
-    judged: dict[str, Judged], test_set: ImageSet, monkeypatch: pytest.MonkeyPatch
+def test_intervals_resample_duplicates_whole(
+    predictions: dict[str, Predictions], test_set: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups: list[np.ndarray] = []
 
@@ -90,18 +92,18 @@ def test_intervals_resample_twins_whole(
         groups.append(group)
         return bootstrap(score, group, *rest)
 
-    monkeypatch.setattr(judgement, "bootstrap", watched)
+    monkeypatch.setattr(model_scores, "bootstrap", watched)
     pairs = np.arange(len(test_set)) // 2
-    compare(judged, replace(test_set, group=pairs), PARAMS, seed=0)
+    compare(predictions, replace(test_set, group=pairs), PARAMS, seed=0)
     assert [np.array_equal(group, pairs) for group in groups] == [True]
 
 
-def test_models_are_judged_as_their_cards_say(
+def test_models_are_scored_as_their_cards_say(
     card: ModelCard, config: TrainingConfig, test_set: ImageSet
 ) -> None:
     network = weights_of(fit(config, test_set.images, test_set.malignant, 0, CPU).model)
     other = {**network, "fc.bias": network["fc.bias"] + 1}
-    answers = judge(Ensemble(card, [network, other]), test_set.images, CPU)
+    answers = predict_with(Ensemble(card, [network, other]), test_set.images, CPU)
     logits = Ensemble(card, [network]).predict(test_set.images, CPU)[0].astype(float)
     decision = Decision(3.0, -1.0, 0.3)
     expected = [decision.probability(logits + shift) for shift in (0.0, 0.5, 1.0)]
@@ -117,20 +119,22 @@ def test_leaked_and_leak_free_images_are_told_apart(test_set: ImageSet) -> None:
     leaked[np.nonzero(~test_set.malignant)[0][:9]] = True
     images = replace(test_set, leaked=leaked)
     right = np.where(images.malignant, 0.9, 0.1)
-    memory = Judged(np.where(leaked, right, 1 - right), right[None], 0.5)
+    memory = Predictions(np.where(leaked, right, 1 - right), right[None], 0.5)
     names = ("baseline", "final", "retrained", "control", "nearest_neighbour")
     tree = compare(dict.fromkeys(names, memory), images, PARAMS, seed=0)
     assert tree["leaked_minus_leak_free"]["final"]["auc"] == 1
     assert tree["leaked_minus_leak_free"]["final"]["accuracy_low"] == 1
 
 
-def test_a_part_of_one_class_is_left_out(judged: dict[str, Judged], test_set: ImageSet) -> None:
+def test_a_part_of_one_class_is_left_out(
+    predictions: dict[str, Predictions], test_set: ImageSet
+) -> None:
     images = replace(test_set, leaked=np.arange(len(test_set)) == 0)
-    evaluate, leakage = summarise(judged, images, PARAMS, seed=0)
+    evaluate, leakage = summarise(predictions, images, PARAMS, seed=0)
     assert evaluate["final"].keys() == {"test", "leak_free", "single", "threshold"}
     assert "leaked_minus_leak_free" not in leakage
     everything = replace(test_set, leaked=np.ones(len(test_set), dtype=bool))
-    evaluate, leakage = summarise(judged, everything, PARAMS, seed=0)
+    evaluate, leakage = summarise(predictions, everything, PARAMS, seed=0)
     assert evaluate["final"].keys() == {"test", "leaked", "single", "threshold"}
     assert "leaked_minus_leak_free" not in leakage
 
@@ -139,25 +143,26 @@ def test_memory_copies_the_label_of_the_most_similar_image(
     dev_test: tuple[ImageSet, ImageSet],
 ) -> None:
     dev, test = dev_test
-    answers = judge_memory(dev.subset(np.arange(len(dev)) % 2 == 0), dev)
+    answers = nearest_neighbour_predictions(dev.subset(np.arange(len(dev)) % 2 == 0), dev)
     assert np.array_equal(answers.probability == 1, dev.malignant[::2])  # each finds itself
     mirrored = replace(test, images=test.images[:, :, ::-1])
     assert np.array_equal(
-        judge_memory(test, dev).probability, judge_memory(mirrored, dev).probability
+        nearest_neighbour_predictions(test, dev).probability,
+        nearest_neighbour_predictions(mirrored, dev).probability,
     )
 
 
 def test_fewer_images_are_leak_free_as_the_threshold_falls(
-    judged: dict[str, Judged], dev_test: tuple[ImageSet, ImageSet]
+    predictions: dict[str, Predictions], dev_test: tuple[ImageSet, ImageSet]
 ) -> None:
     dev, test = dev_test
-    columns, rows = threshold_rows(judged, test, dev)
-    assert columns[:2] == ["twin_correlation", "leak_free_images"]
+    columns, rows = threshold_rows(predictions, test, dev)
+    assert columns[:2] == ["near_duplicate_correlation", "leak_free_images"]
     counts = [row[1] for row in rows]
     assert counts == sorted(counts)
     at = {row[0]: row for row in rows}
     assert at[0.95][1] == (~test.leaked).sum()
-    expected = judged["final"].scores(test.malignant, ~test.leaked)["auc"]
+    expected = predictions["final"].scores(test.malignant, ~test.leaked)["auc"]
     assert at[0.95][columns.index("final_auc")] == expected
 
 
@@ -167,10 +172,10 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_curves_say_what_the_scores_say(
-    judged: dict[str, Judged], test_set: ImageSet, tmp_path: Path
+    predictions: dict[str, Predictions], test_set: ImageSet, tmp_path: Path
 ) -> None:
-    write_curves(judged, test_set.malignant, tmp_path)
-    for name, model in judged.items():
+    write_curves(predictions, test_set.malignant, tmp_path)
+    for name, model in predictions.items():
         truth = scores(test_set.malignant, model.probability, model.threshold)
         roc = _rows(tmp_path / f"roc_{name}.csv")
         x = [float(row["false_positive_rate"]) for row in roc]
@@ -186,9 +191,9 @@ def test_the_curves_say_what_the_scores_say(
 
 
 def test_the_same_results_give_the_same_picture(
-    judged: dict[str, Judged], test_set: ImageSet, tmp_path: Path
+    predictions: dict[str, Predictions], test_set: ImageSet, tmp_path: Path
 ) -> None:
-    evaluate, leakage = summarise(judged, test_set, PARAMS, seed=0)
+    evaluate, leakage = summarise(predictions, test_set, PARAMS, seed=0)
     for name in ("a.png", "b.png"):
         figures.results(evaluate, tmp_path / name)
         figures.leakage(leakage, tmp_path / f"leakage_{name}")

@@ -1,4 +1,4 @@
-"""A small copy of the project to run: phantoms, tiny budgets, a store of its own."""
+"""A small copy of the project to run: phantoms, tiny budgets, a cache of its own."""
 
 import os
 import shlex
@@ -87,7 +87,7 @@ def copy_with_data(temporary: Path, *changes: dict[str, Any]) -> tuple[Path, dic
     """Copy what a run needs, without git, and what the search path finds from here.
 
     Returns:
-        the folder, and an environment with an empty store.
+        the folder, and an environment with an empty cache.
     """
     folder = copy_without_git(temporary / "project", *changes)
     for place in shipped_params()["data"]["search_path"]:
@@ -112,7 +112,7 @@ def stage_command(stage: str) -> tuple[str, list[str]]:
 
 
 def environment(cache: Path, **more: str) -> dict[str, str]:
-    """Return an environment in which `python` is this one and the store lies in `cache`."""
+    """Return an environment in which `python` is this one and the cache lies in `cache`."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     own = {"PATH": path, "BREAST_ULTRASOUND_CACHE": str(cache)}
     return {**os.environ, **own, **more}

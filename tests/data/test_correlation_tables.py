@@ -1,8 +1,13 @@
 import numpy as np
 
+from breast_ultrasound.data.correlation_tables import BANDS, band_rows, best_match, threshold_rows
 from breast_ultrasound.data.dataset import ImageSet
-from breast_ultrasound.data.evidence import BANDS, band_rows, best_match, threshold_rows
-from breast_ultrasound.data.twins import THRESHOLDS, best_accuracy, best_accuracy_given, find_twins
+from breast_ultrasound.data.near_duplicates import (
+    THRESHOLDS,
+    best_accuracy,
+    best_accuracy_given,
+    find_near_duplicates,
+)
 
 
 def _set(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -25,14 +30,14 @@ def test_bands_hold_every_pair_once(rng: np.random.Generator) -> None:
     assert [float(row[0][:4]) for row in rows[:-1]] == list(BANDS[:-1])
     for low in THRESHOLDS:
         found = sum(row[1] for row in rows[:-1] if float(row[0][:4]) >= low)
-        assert found == len(find_twins(images, low).pairs)
+        assert found == len(find_near_duplicates(images, low).pairs)
 
 
 def test_the_best_match_is_another_image(rng: np.random.Generator) -> None:
     images, _, _ = _set(rng)
     best = best_match(images)
-    twins = find_twins(images, 0.9)
-    assert (best >= 0.9).sum() == len(np.unique(twins.pairs))
+    duplicates = find_near_duplicates(images, 0.9)
+    assert (best >= 0.9).sum() == len(np.unique(duplicates.pairs))
     assert best.max() <= 1
 
 
@@ -40,12 +45,12 @@ def test_thresholds_agree_with_a_search_at_each(rng: np.random.Generator) -> Non
     images, malignant, split = _set(rng)
     _, rows = threshold_rows(images, malignant, split)
     for threshold, n_pairs, across, opposite, n_groups, leaked in rows:
-        twins = find_twins(images, threshold)
-        first, second = twins.pairs.T
-        assert n_pairs == len(twins.pairs) > 0
+        duplicates = find_near_duplicates(images, threshold)
+        first, second = duplicates.pairs.T
+        assert n_pairs == len(duplicates.pairs) > 0
         assert across == n_pairs == leaked  # every copy is in test, every original is not
         assert opposite == (malignant[first] != malignant[second]).sum()
-        assert n_groups == twins.group.max() + 1 == 60 - n_pairs
+        assert n_groups == duplicates.group.max() + 1 == 60 - n_pairs
     assert rows[0][1] > rows[-1][1]
 
 
@@ -55,7 +60,7 @@ def test_alike_answers_miss_the_rarer_label_of_a_group() -> None:
     assert best_accuracy(malignant, np.array([0, 0, 1, 1, 1, 2])) == 4 / 6
 
 
-def test_a_test_image_is_lost_where_most_of_its_twins_in_dev_disagree() -> None:
+def test_a_test_image_is_lost_where_most_of_its_duplicates_in_dev_disagree() -> None:
     def images(malignant: list[int], group: list[int]) -> ImageSet:
         n_images = len(group)
         blank = np.zeros((n_images, 28, 28), dtype=np.uint8)

@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from breast_ultrasound.data import twins as twins_module
+from breast_ultrasound.data import near_duplicates as module
 from breast_ultrasound.data.dataset import SPLITS, ImageSet, read_official
-from breast_ultrasound.data.phantom import make_phantoms
-from breast_ultrasound.data.twins import (
+from breast_ultrasound.data.near_duplicates import (
     SINGLE_PRECISION,
     _sketch,
     best_correlation,
     describe,
     dev_and_test,
-    find_twins,
+    find_near_duplicates,
     standardise,
 )
+from breast_ultrasound.data.phantom import make_phantoms
 from breast_ultrasound.files import write_arrays
-from tests.workspace import REAL
+from tools.workspace import REAL
 
 
 def correlate(one: np.ndarray, other: np.ndarray) -> float:
@@ -39,7 +39,7 @@ def test_pairs_are_those_that_numpy_correlates(rng: np.random.Generator) -> None
     noisy = np.clip(base + rng.normal(0, 40, base.shape), 0, 255).astype(np.uint8)
     shifted = np.roll(base[3:], (1, -1), axis=(1, 2))
     images = np.concatenate([base, noisy, base[:2, :, ::-1], shifted])
-    twins = find_twins(images, 0.8)
+    duplicates = find_near_duplicates(images, 0.8)
     n_images = len(images)
     exact = np.array(
         [[correlate(images[i], images[j]) for j in range(n_images)] for i in range(n_images)]
@@ -48,10 +48,10 @@ def test_pairs_are_those_that_numpy_correlates(rng: np.random.Generator) -> None
     expected = {
         (i, j) for i in range(n_images) for j in range(i + 1, n_images) if exact[i, j] >= 0.8
     }
-    assert {tuple(pair) for pair in twins.pairs.tolist()} == expected
+    assert {tuple(pair) for pair in duplicates.pairs.tolist()} == expected
     assert expected >= {(0, 6), (0, 12), (3, 14), (9, 14)}
-    np.testing.assert_allclose(twins.correlation, exact[tuple(twins.pairs.T)], atol=1e-12)
-    assert {tuple(p) for p in twins.pairs[twins.mirrored].tolist()} >= {(0, 12), (1, 13)}
+    np.testing.assert_allclose(duplicates.correlation, exact[tuple(duplicates.pairs.T)], atol=1e-12)
+    assert {tuple(p) for p in duplicates.pairs[duplicates.mirrored].tolist()} >= {(0, 12), (1, 13)}
 
 
 @pytest.mark.parametrize("smooth", [0.0, 1.0, 5.0])
@@ -79,13 +79,13 @@ def test_blocks_change_nothing(rng: np.random.Generator, monkeypatch: pytest.Mon
     base = rng.integers(0, 256, (30, 28, 28), dtype=np.uint8)
     shifted = np.roll(base[::3], (1, -1), axis=(1, 2))
     images = np.concatenate([base, base[::2, :, ::-1], base[::3], shifted])[rng.permutation(65)]
-    whole = find_twins(images, 0.9)
+    whole = find_near_duplicates(images, 0.9)
     assert len(whole.pairs) >= 35
     for block in (1, 7, 64, 65):
         for many in (0, 16):  # pairs an image that are looked at one by one
-            monkeypatch.setattr(twins_module, "BLOCK", block)
-            monkeypatch.setattr(twins_module, "MANY", many)
-            parts = find_twins(images, 0.9)
+            monkeypatch.setattr(module, "BLOCK", block)
+            monkeypatch.setattr(module, "MANY", many)
+            parts = find_near_duplicates(images, 0.9)
             for name, array in vars(whole).items():
                 np.testing.assert_allclose(array, getattr(parts, name), atol=1e-12)
 
@@ -96,29 +96,29 @@ def test_a_pair_at_the_threshold_counts(rng: np.random.Generator) -> None:
     images = np.stack([base, np.clip(base + rng.normal(0, 60, base.shape), 0, 255)])
     images = images.astype(np.uint8)
     exact = best_correlation(images[:1], images[1:]).item()
-    assert len(find_twins(images, exact - 1e-9).pairs) == 1
-    assert len(find_twins(images, exact + 1e-9).pairs) == 0
+    assert len(find_near_duplicates(images, exact - 1e-9).pairs) == 1
+    assert len(find_near_duplicates(images, exact + 1e-9).pairs) == 0
 
 
 def test_groups_are_connected_components(rng: np.random.Generator) -> None:
     """A resembles B and B resembles C: one group, though A does not resemble C."""
     a, c, alone = rng.normal(128, 30, (3, 28, 28))
     images = np.stack([a, (a + c) / 2, c, alone]).astype(np.uint8)
-    twins = find_twins(images, 0.6)
-    assert twins.pairs.tolist() == [[0, 1], [1, 2]]
-    assert twins.group.tolist() == [0, 0, 0, 1]
+    duplicates = find_near_duplicates(images, 0.6)
+    assert duplicates.pairs.tolist() == [[0, 1], [1, 2]]
+    assert duplicates.group.tolist() == [0, 0, 0, 1]
 
 
-def test_gain_and_offset_do_not_hide_a_twin(rng: np.random.Generator) -> None:
+def test_gain_and_offset_do_not_hide_a_near_duplicate(rng: np.random.Generator) -> None:
     image = rng.integers(50, 150, (28, 28)).astype(np.uint8)
-    twins = find_twins(np.stack([image, (image * 0.5 + 60).astype(np.uint8)]), 0.95)
-    assert len(twins.pairs) == 1
+    duplicates = find_near_duplicates(np.stack([image, (image * 0.5 + 60).astype(np.uint8)]), 0.95)
+    assert len(duplicates.pairs) == 1
 
 
-def test_an_image_of_one_grey_has_no_twin() -> None:
+def test_an_image_of_one_grey_has_no_near_duplicate() -> None:
     images = np.zeros((3, 28, 28), dtype=np.uint8)
     images[1:] = 7
-    assert len(find_twins(images, 0.95).pairs) == 0
+    assert len(find_near_duplicates(images, 0.95).pairs) == 0
 
 
 def test_leaked_is_symmetric_across_the_border(dev_test: tuple[ImageSet, ImageSet]) -> None:
@@ -130,26 +130,28 @@ def test_leaked_is_symmetric_across_the_border(dev_test: tuple[ImageSet, ImageSe
     assert np.array_equal(dev.leaked, np.isin(dev.group, test.group))
 
 
-def test_planted_twins_are_found_and_nothing_else(tmp_path: Path) -> None:
+def test_planted_duplicates_are_found_and_nothing_else(tmp_path: Path) -> None:
     n_images = 300
     write_arrays(tmp_path / "a.npz", make_phantoms(n_images, seed=3))
     images, malignant, split = read_official(tmp_path / "a.npz")
-    twins = find_twins(images, 0.95)
-    assert len(twins.pairs) == 0.1 * n_images  # as planted
-    assert twins.mirrored.sum() == 4  # every eighth of 30
-    sets = dev_and_test(images, malignant, split, twins)
-    conflicts = describe(malignant, split, twins, *sets)
-    assert conflicts["twins"]["conflicting_pairs"] == 3  # a tenth of 30
+    duplicates = find_near_duplicates(images, 0.95)
+    assert len(duplicates.pairs) == 0.1 * n_images  # as planted
+    assert duplicates.mirrored.sum() == 4  # every eighth of 30
+    sets = dev_and_test(images, malignant, split, duplicates)
+    conflicts = describe(malignant, split, duplicates, *sets)
+    assert conflicts["near_duplicates"]["conflicting_pairs"] == 3  # a tenth of 30
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the official file is not there")
 def test_the_official_file_leaks_as_measured() -> None:
     images, malignant, split = read_official(REAL)
-    twins = find_twins(images, 0.95)
-    counts = describe(malignant, split, twins, *dev_and_test(images, malignant, split, twins))
+    duplicates = find_near_duplicates(images, 0.95)
+    counts = describe(
+        malignant, split, duplicates, *dev_and_test(images, malignant, split, duplicates)
+    )
     assert counts["images"] == dict(zip(SPLITS, (546, 78, 156), strict=True))
     assert counts["malignant"] == dict(zip(SPLITS, (147, 21, 42), strict=True))
-    assert counts["twins"] == {
+    assert counts["near_duplicates"] == {
         "pairs": 245,
         "cross_split_pairs": 131,
         "conflicting_pairs": 10,

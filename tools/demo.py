@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.workspace import copy_without_git, environment
+from tools.workspace import copy_without_git, environment
 
 SMALL = {
     "data": {"name": "phantom", "n_phantoms": 400},

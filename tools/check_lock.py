@@ -5,7 +5,7 @@ import sys
 
 import yaml
 
-from tests.workspace import ROOT
+from tools.workspace import ROOT
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Why near-twins begin where they do: how images correlate, and what depends on the cut."""
+"""Why near-duplicates begin where they do: how images correlate, and what depends on the cut."""
 
 from itertools import pairwise
 from typing import Any
@@ -7,7 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import ImageSet
-from breast_ultrasound.data.twins import THRESHOLDS, best_correlation, dev_and_test, find_twins
+from breast_ultrasound.data.near_duplicates import (
+    THRESHOLDS,
+    best_correlation,
+    dev_and_test,
+    find_near_duplicates,
+)
 
 BANDS = (0.88, *THRESHOLDS, 1.0)
 Table = tuple[list[str], list[list[Any]]]  # column names, then rows
@@ -46,16 +51,16 @@ def _share(opposite: NDArray[np.bool_]) -> float:
 def threshold_rows(
     images: NDArray[np.uint8], malignant: NDArray[np.bool_], split: NDArray[np.int64]
 ) -> Table:
-    """Return what depends on the correlation from which images count as near-twins."""
-    widest = find_twins(images, THRESHOLDS[0])
+    """Return what depends on the correlation from which images count as near-duplicates."""
+    widest = find_near_duplicates(images, THRESHOLDS[0])
     rows = []
     for threshold in THRESHOLDS:
-        twins = widest.above(threshold)
-        test: ImageSet = dev_and_test(images, malignant, split, twins)[1]
-        first, second = twins.pairs.T
+        duplicates = widest.above(threshold)
+        test: ImageSet = dev_and_test(images, malignant, split, duplicates)[1]
+        first, second = duplicates.pairs.T
         across = int((split[first] != split[second]).sum())
         opposite = int((malignant[first] != malignant[second]).sum())
-        n_groups, leaked = int(twins.group.max()) + 1, int(test.leaked.sum())
-        rows.append([threshold, len(twins.pairs), across, opposite, n_groups, leaked])
+        n_groups, leaked = int(duplicates.group.max()) + 1, int(test.leaked.sum())
+        rows.append([threshold, len(duplicates.pairs), across, opposite, n_groups, leaked])
     names = ["pairs", "cross_split_pairs", "opposite_labels", "groups", "leaked_test_images"]
-    return ["twin_correlation", *names], rows
+    return ["near_duplicate_correlation", *names], rows

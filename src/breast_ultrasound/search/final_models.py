@@ -33,7 +33,7 @@ LeftOut = Literal["nothing", "leaked", "others"]
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A model: its card, the weights of each member, and a table with a row an epoch."""
 
     card: ModelCard
@@ -51,8 +51,8 @@ def plan_models(
 ) -> dict[str, list[Run]]:
     """Return the runs of each model by name.
 
-    `final` learns from all of dev, `retrained` not from the images with a near-twin in test, and
-    `control` not from as many others. The baseline's run is the longest, and comes first: the
+    `final` learns from all of dev, `retrained` not from the images with a near-duplicate in test,
+    and `control` not from as many others. The baseline's run is the longest, and comes first: the
     others run beside it.
     """
     runs = {"baseline": [baseline_run(baseline, dev, seed, baseline_weights)]}
@@ -65,7 +65,7 @@ def plan_models(
 
 def train_models(
     plan: Mapping[str, list[Run]], out_of_fold: NDArray[np.float32], execute: Executor
-) -> dict[str, Trained]:
+) -> dict[str, TrainedModel]:
     """Carry out the runs of all models side by side.
 
     Args:
@@ -86,7 +86,7 @@ def train_models(
         if name == "baseline":
             decision, said = PLAIN, {"val_auc": float(own[0].val_auc.max())}
         card = _card(runs, decision, said, execute)
-        trained[name] = Trained(card, [result.weights for result in own], history_of(own))
+        trained[name] = TrainedModel(card, [result.weights for result in own], history_of(own))
     return trained
 
 
@@ -142,8 +142,8 @@ def baseline_run(
         augment=AugmentParams(
             flip=0, rotation=0, scale=0, shift=0, contrast=0, brightness=0, cutout=0
         ),
-        average_views=False,
-        settle=False,
+        test_time_augmentation=False,
+        recalibrate_batch_norm=False,
     )
     return Run(
         config,
@@ -160,8 +160,10 @@ def images_without(left_out: LeftOut, dev: ImageSet, seed: int) -> NDArray[np.in
     """Return the dev images to learn from, as ascending indices.
 
     Args:
-        left_out: `leaked` leaves out the images with a near-twin in test; `others` as many of each
-            class, at random, of those without one: what remains is as much, and knows the twins.
+        left_out: `leaked` leaves out the images with a near-duplicate in test; `others` as many of
+            each
+            class, at random, of those without one: what remains is as much, and knows the
+                near-duplicates.
     """
     rng = np.random.default_rng(derive_seed(seed, *CONTROL_PATH))
     kept = np.ones(len(dev), dtype=np.bool_)
@@ -175,8 +177,8 @@ def images_without(left_out: LeftOut, dev: ImageSet, seed: int) -> NDArray[np.in
             if len(free) < n_leaked:
                 print(
                     f"warning: {n_leaked} {'malignant' if malignant else 'benign'} images have a "
-                    f"near-twin in test and only {len(free)} have none: the control learns from "
-                    "more than the retrained; raise preprocess.twin_correlation to compare them",
+                    f"near-duplicate in test, only {len(free)} have none: the control learns "
+                    "from more images; raise preprocess.near_duplicate_correlation to compare them",
                     file=sys.stderr,
                 )
             kept[free[:n_leaked]] = False
@@ -197,7 +199,7 @@ def final_runs(
     if len(images) < 2:
         raise InputError(
             f"expected at least 2 images to train on, got {len(images)}; "
-            "change preprocess.twin_correlation"
+            "change preprocess.near_duplicate_correlation"
         )
     nothing = np.arange(0)
     return [

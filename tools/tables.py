@@ -1,13 +1,11 @@
 """The tables of README.md and docs/leakage.md, made from the committed metrics."""
 
 import csv
-import hashlib
 import json
 from typing import Any
 
-from tests.workspace import ROOT, dvc_stages, shipped_params
+from tools.workspace import ROOT, shipped_params
 
-CLEAN_SPLIT = ROOT / "docs" / "clean-split.json"
 HEADLINES = ("auc", "accuracy")
 MODELS = {
     "baseline": "baseline: torchvision's ResNet-18, random weights",
@@ -19,21 +17,6 @@ def metrics(name: str) -> dict[str, Any]:
     """Return the content of a committed metrics file."""
     content: dict[str, Any] = json.loads((ROOT / "metrics" / f"{name}.json").read_text())
     return content
-
-
-def clean_split() -> dict[str, Any]:
-    """Return the metrics of the pipeline on splits without leakage."""
-    content: dict[str, Any] = json.loads(CLEAN_SPLIT.read_text())
-    return content
-
-
-def origin() -> str:
-    """Return a digest of the stages' code and the parameters: what the clean split's row is of."""
-    digest = hashlib.sha256(json.dumps(shipped_params(), sort_keys=True).encode())
-    names = {name for stage in dvc_stages().values() for name in stage["deps"]}
-    for name in sorted(name for name in names if name.endswith(".py")):
-        digest.update((ROOT / name).read_bytes())
-    return digest.hexdigest()
 
 
 def row_of(scores: dict[str, float]) -> str:
@@ -50,7 +33,7 @@ def rows() -> list[str]:
     """Return a line of Markdown for each model and part of the test images, then one for dev."""
     evaluate, validate = metrics("evaluate"), metrics("cross_validate")
     data = metrics("data")
-    n_test, n_free = data["images"]["test"], data["twins"]["leak_free_test_images"]
+    n_test, n_free = data["images"]["test"], data["near_duplicates"]["leak_free_test_images"]
     parts = (("test", f"all {n_test}"), ("leak_free", f"the {n_free} leak-free"))
     lines = [
         f"| {words} | {images} | {row_of(evaluate[model][part])} |"
@@ -61,13 +44,10 @@ def rows() -> list[str]:
         single = evaluate["final"]["single"][part]
         cells = [f"{single[s]['mean']:.3f} ± {single[s]['sd']:.3f}" for s in HEADLINES]
         lines.append(f"| one network of the ensemble | {images} | {' | '.join(cells)} | | |")
-    clean = clean_split()["evaluate"]
-    age = "" if clean_split()["origin"] == origin() else " (an earlier configuration)"
-    for model, words in (("baseline", "baseline"), ("final", "final")):
-        cells_of = row_of(clean[model]["test"])
-        images = f"another {n_test}, none leaked"
-        lines.append(f"| {words}, on clean splits{age} | {images} | {cells_of} |")
-    for name, folds in (("near-twins kept together", validate), ("not", validate["ungrouped"])):
+    for name, folds in (
+        ("near-duplicates kept together", validate),
+        ("not", validate["ungrouped"]),
+    ):
         cells = [
             f"{folds[score]['mean']:.3f} ± {folds[score]['sd']:.3f}"
             for score in (*HEADLINES, "aupr", "f1")
@@ -127,13 +107,13 @@ LEAKAGE_ROWS = (
 
 
 def leakage_rows() -> list[str]:
-    """Return a line of Markdown for each effect of near-twins."""
+    """Return a line of Markdown for each effect of near-duplicates."""
     content, folds = metrics("leakage"), metrics("cross_validate")["ungrouped_minus_grouped"]
     lines = []
     for words, kind, name in LEAKAGE_ROWS:
         cells = [_interval(content[kind][name], score, "+") for score in HEADLINES]
         lines.append(f"| {words} | {' | '.join(cells)} |")
-    words = "cross-validation: folds that twins may cross − folds that they may not"
+    words = "cross-validation: folds that near-duplicates may cross − folds that they may not"
     return [*lines, f"| {words} | {_interval(folds, 'auc', '+')} | |"]
 
 
@@ -152,13 +132,16 @@ def band_rows() -> list[str]:
 
 
 def threshold_rows() -> list[str]:
-    """Return a line of Markdown for each correlation from which images might count as twins."""
+    """Return one line of Markdown per cut."""
     lines = []
     for counts, scores in zip(
         _table("data/thresholds.csv"), _table("test/thresholds.csv"), strict=True
     ):
         names = ("pairs", "cross_split_pairs", "opposite_labels", "groups", "leaked_test_images")
-        cells = [f"{float(counts['twin_correlation']):.2f}", *(counts[name] for name in names)]
+        cells = [
+            f"{float(counts['near_duplicate_correlation']):.2f}",
+            *(counts[name] for name in names),
+        ]
         cells += [
             f"{float(scores[f'{model}_{score}']):.3f}"
             for model in ("baseline", "final")

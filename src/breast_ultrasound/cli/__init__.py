@@ -1,0 +1,1 @@
+"""The command `breast-ultrasound`: one module per subcommand."""

@@ -1,0 +1,23 @@
+"""The command `breast-ultrasound`: the trained model, and tools for other people's files."""
+
+import typer
+
+from breast_ultrasound.cli import cache
+from breast_ultrasound.cli.audit import audit
+from breast_ultrasound.cli.predict import predict
+from breast_ultrasound.cli.resplit import resplit
+from breast_ultrasound.console import Group, guarded
+
+app = typer.Typer(
+    cls=Group, add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True
+)
+
+
+@app.callback()
+def main() -> None:
+    """The trained model, near-duplicate images in data sets with splits, and the cache."""
+
+
+for command in (predict, audit, resplit):
+    app.command()(guarded(command))
+app.add_typer(cache.app, name="cache")

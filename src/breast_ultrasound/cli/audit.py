@@ -1,0 +1,57 @@
+"""`breast-ultrasound audit`: near-duplicates in any image set with splits."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from breast_ultrasound.cli.options import Correlation, check_outputs
+from breast_ultrasound.console import printable
+
+
+def audit(
+    images: Annotated[
+        Path, typer.Argument(help="MedMNIST-style npz, or a folder of a folder for each split.")
+    ],
+    splits: Annotated[
+        str, typer.Option(help="Names of the splits, with commas; default: all there are.")
+    ] = "",
+    correlation: Correlation = 0.95,
+    fail_over: Annotated[
+        int | None,
+        typer.Option(min=0, help="Exit with 1 when more pairs than this cross the splits."),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the summary.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a row a pair.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write a PNG of the pairs.")] = None,
+) -> None:
+    """Find near-duplicate images, above all those that cross the splits of a data set."""
+    from breast_ultrasound.data.audit import pair_rows, read_audit_set, summarise
+    from breast_ultrasound.data.near_duplicates import find_near_duplicates
+    from breast_ultrasound.evaluation.figures import near_duplicate_pairs
+    from breast_ultrasound.files import write_csv, write_json
+
+    found = read_audit_set(images, list(dict.fromkeys(name for name in splits.split(",") if name)))
+    read = [images / name for name in found.name.tolist()] if images.is_dir() else [images]
+    check_outputs([json, csv, sheet], read)
+    duplicates = find_near_duplicates(found.images, correlation)
+    summary = summarise(found, duplicates, correlation)
+    if json is not None:
+        write_json(json, summary)
+    if csv is not None:
+        write_csv(csv, *pair_rows(found, duplicates))
+    if sheet is not None:
+        near_duplicate_pairs(found.images, found.split, found.label, duplicates, sheet)
+    for name, counts in summary["splits"].items():
+        typer.echo(
+            f"{printable(name):12}{counts['images']:8} images"
+            f"{counts['leaking']:8} with a near-duplicate in another split"
+        )
+    crossing = summary["cross_split_pairs"]
+    typer.echo(
+        f"{summary['pairs']} pairs of near-duplicates in {summary['groups']} groups: "
+        f"{crossing} across splits, {summary['conflicting_pairs']} with different labels"
+    )
+    if fail_over is not None and crossing > fail_over:
+        typer.echo(f"leakage: {crossing} pairs cross the splits, over {fail_over}", err=True)
+        raise typer.Exit(1)
