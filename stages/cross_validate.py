@@ -13,13 +13,13 @@ def main(
     config: Annotated[Path, typer.Option(help="The chosen configuration.")],
     metrics: Annotated[Path, typer.Option(help="Written: mean and sd of every score.")],
     out_of_fold: Annotated[Path, typer.Option(help="Written: out-of-fold logits.")],
-    fold_scores: Annotated[Path, typer.Option(help="Written: a row a fold.")],
+    fold_scores: Annotated[Path, typer.Option(help="Written: one row per fold.")],
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
 ) -> None:
-    """Write the scores over folds, beside those of folds that near-duplicates may cross."""
+    """Write the scores over grouped folds, on cuts that no search has used."""
     from breast_ultrasound.data.dataset import ImageSet
     from breast_ultrasound.files import write_arrays, write_csv, write_json
     from breast_ultrasound.model.training import read_config
@@ -30,21 +30,21 @@ def main(
     settings = load_params(params)
     images = ImageSet.load(dev)
     chosen = read_config(config)
-    execute = Executor(images.images, images.malignant, find_resources(device, workers, cache))
-    n_splits, seed = settings.folds.n_splits, settings.seed
-    repeats = settings.cross_validate
-    grouped, ungrouped = (
-        cross_validate(chosen, images, n_splits, n_repeats, seed, execute, grouped=kind)
-        for kind, n_repeats in ((True, repeats.n_repeats), (False, repeats.n_ungrouped))
+    arithmetic = chosen.training.arithmetic
+    resources = find_resources(device, arithmetic, workers, cache)
+    execute = Executor(images.images, images.malignant, resources, arithmetic)
+    n_repeats = settings.cross_validate.n_repeats
+    validation = cross_validate(
+        chosen, images, settings.folds.n_splits, n_repeats, settings.seed, execute
     )
-    write_arrays(out_of_fold, {"logits": grouped.logits})
-    write_csv(fold_scores, *fold_rows(grouped, ungrouped))
-    summary = summarise(grouped, ungrouped, images, settings.evaluate, seed)
+    write_arrays(out_of_fold, {"logits": validation.logits})
+    write_csv(fold_scores, *fold_rows(validation))
+    summary = summarise(validation, images)
     write_json(metrics, {**summary, "trained_on": execute.trained_on})
-    auc, without = summary["auc"], summary["ungrouped"]["auc"]
+    auc, pooled = summary["auc"], summary["pooled"]
     typer.echo(
-        f"grouped AUC {auc['mean']:.3f} ± {auc['sd']:.3f} over {len(grouped.folds)} folds; "
-        f"ungrouped {without['mean']:.3f} ± {without['sd']:.3f}"
+        f"AUC {auc['mean']:.3f} ± {auc['sd']:.3f} over {len(validation.folds)} folds; "
+        f"{pooled['auc']:.3f} by the mean of {n_repeats} networks per image"
     )
 
 

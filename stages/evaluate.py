@@ -12,49 +12,42 @@ def main(
     test: Annotated[Path, typer.Option(help="The test images.")],
     baseline: Annotated[Path, typer.Option(help="Folder of the baseline.")],
     final: Annotated[Path, typer.Option(help="Folder of the final model.")],
-    retrained: Annotated[
-        Path, typer.Option(help="Folder of the one that missed the near-duplicates.")
-    ],
-    control: Annotated[Path, typer.Option(help="Folder of one that missed as many others.")],
-    dev: Annotated[Path, typer.Option(help="The dev images, for their near-duplicates.")],
     metrics: Annotated[Path, typer.Option(help="Written: every score with its interval.")],
-    leakage: Annotated[Path, typer.Option(help="Written: what near-duplicates do to scores.")],
-    plots: Annotated[Path, typer.Option(help="Written: folder of curves and pictures.")],
+    plots: Annotated[Path, typer.Option(help="Written: folder of curves and figures.")],
     params: ParamsFile = Path("params.yaml"),
     device: Device = "auto",
 ) -> None:
     """Write scores with bootstrap intervals for all test images and for the leak-free ones."""
-    from breast_ultrasound.data.dataset import ImageSet
-    from breast_ultrasound.evaluation import figures, model_scores
-    from breast_ultrasound.evaluation.curves import write_curves
-    from breast_ultrasound.files import write_csv, write_json
+    from breast_ultrasound.model.arithmetic import limit_process
     from breast_ultrasound.model.artifact import load_model
-    from breast_ultrasound.params import load_params
-    from breast_ultrasound.runs.execute import describe, find_hardware
+    from breast_ultrasound.runs.execute import find_device
 
-    settings = load_params(params)
-    images, known = ImageSet.load(test), ImageSet.load(dev)
-    hardware = find_hardware(device)
-    folders = {"baseline": baseline, "final": final, "retrained": retrained, "control": control}
+    models = {"baseline": load_model(baseline), "final": load_model(final)}
+    arithmetic = models["final"].card.config.training.arithmetic
+    found = find_device(device, arithmetic)
+    scored_on = limit_process(arithmetic, found)
+
+    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.evaluation import figures
+    from breast_ultrasound.evaluation.curves import write_curves
+    from breast_ultrasound.evaluation.model_scores import summarise
+    from breast_ultrasound.files import write_json
+    from breast_ultrasound.model.classifier import predict
+    from breast_ultrasound.params import load_params
+
+    settings, images = load_params(params), ImageSet.load(test)
     predictions = {
-        name: model_scores.predict_with(load_model(folder), images.images, hardware)
-        for name, folder in folders.items()
+        name: predict(model.classifier(), images.images, found) for name, model in models.items()
     }
-    predictions["nearest_neighbour"] = model_scores.nearest_neighbour_predictions(images, known)
-    scores, effects = model_scores.summarise(predictions, images, settings.evaluate, settings.seed)
-    scored_on = {"scored_on": describe(hardware)}
-    write_json(metrics, {**scores, **scored_on})
-    write_json(leakage, {**effects, **scored_on})
-    shown = {name: predictions[name] for name in model_scores.REPORTED}
-    write_curves(shown, images.malignant, plots)
-    write_csv(plots / "thresholds.csv", *model_scores.threshold_rows(shown, images, known))
+    scores = summarise(predictions, images, settings.evaluate, settings.seed)
+    write_json(metrics, {**scores, "scored_on": scored_on})
+    write_curves(predictions, images.malignant, plots)
     figures.results(scores, plots / "results.png")
-    figures.leakage(effects, plots / "leakage.png")
-    for name in shown:
-        for part in (part for part in ("test", "leak_free") if part in scores[name]):
-            row = scores[name][part]
+    for name in models:
+        for subset in (subset for subset in ("test", "leak_free") if subset in scores[name]):
+            row = scores[name][subset]
             typer.echo(
-                f"{name} {part}: AUC {row['auc']:.3f} [{row['auc_low']:.3f}, "
+                f"{name} {subset}: AUC {row['auc']:.3f} [{row['auc_low']:.3f}, "
                 f"{row['auc_high']:.3f}], accuracy {row['accuracy']:.3f}"
             )
 

@@ -13,7 +13,7 @@ def main(
     lr: Annotated[Path, typer.Option(help="The learning rate, from tune_lr.")],
     config: Annotated[Path, typer.Option(help="Written: the chosen configuration.")],
     metrics: Annotated[Path, typer.Option(help="Written: its score.")],
-    ranking: Annotated[Path, typer.Option(help="Written: a row a setting, the chosen one first.")],
+    ranking: Annotated[Path, typer.Option(help="Written: one row per setting, the best first.")],
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
@@ -32,7 +32,9 @@ def main(
     images = ImageSet.load(dev)
     folds = make_folds(images.malignant, images.group, settings.folds.n_splits, settings.seed)
     start = start_config(settings, read_number(lr, "lr"))
-    execute = Executor(images.images, images.malignant, find_resources(device, workers, cache))
+    arithmetic = settings.training.arithmetic
+    resources = find_resources(device, arithmetic, workers, cache)
+    execute = Executor(images.images, images.malignant, resources, arithmetic)
     ranked = search_grid(
         start,
         settings.grid_search,

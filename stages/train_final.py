@@ -1,4 +1,4 @@
-"""Train the final ensemble, and beside it the models it is compared with."""
+"""Train the final ensemble, and beside it the baseline."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,39 +14,48 @@ def main(
     out_of_fold: Annotated[Path, typer.Option(help="Out-of-fold logits, to calibrate on.")],
     baseline: Annotated[Path, typer.Option(help="Written: torchvision's ResNet-18.")],
     final: Annotated[Path, typer.Option(help="Written: the ensemble.")],
-    retrained: Annotated[Path, typer.Option(help="Written: one without test's near-duplicates.")],
-    control: Annotated[Path, typer.Option(help="Written: one without as many others.")],
-    histories: Annotated[Path, typer.Option(help="Written: a table a model, a row an epoch.")],
+    histories: Annotated[Path, typer.Option(help="Written: a table per model, one row per epoch.")],
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
 ) -> None:
-    """Write the models, the ensembles calibrated on out-of-fold scores."""
+    """Write both models, the ensemble calibrated on out-of-fold scores."""
+    import numpy as np
+
     from breast_ultrasound.data.dataset import ImageSet
     from breast_ultrasound.files import write_csv
     from breast_ultrasound.model.artifact import save_model
     from breast_ultrasound.model.training import read_config
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import Executor, find_resources
-    from breast_ultrasound.search.final_models import plan_models, read_out_of_fold, train_models
+    from breast_ultrasound.search.final_models import (
+        baseline_run,
+        final_runs,
+        read_out_of_fold,
+        train_models,
+    )
 
-    settings = load_params(params)
-    images = ImageSet.load(dev)
-    logits = read_out_of_fold(out_of_fold, len(images))
+    settings, chosen = load_params(params), read_config(config)
+    images, arithmetic = ImageSet.load(dev), chosen.training.arithmetic
+    logits = read_out_of_fold(out_of_fold, len(images)).mean(axis=0)
     weights = None
     if settings.baseline.weights == "imagenet":
         from breast_ultrasound.model.pretrained import imagenet_weights
 
         weights = imagenet_weights(settings.data.search_path)
-    plan = plan_models(
-        read_config(config), settings.final, settings.baseline, weights, images, settings.seed
-    )
-    execute = Executor(images.images, images.malignant, find_resources(device, workers, cache))
-    folders = {"baseline": baseline, "final": final, "retrained": retrained, "control": control}
-    for name, model in train_models(plan, logits, execute).items():
-        save_model(folders[name], model.card, model.weights)
-        write_csv(histories / f"{name}.csv", *model.history)
+    everything, seed = np.arange(len(images)), settings.seed
+    plan = {
+        "baseline": [baseline_run(settings.baseline, arithmetic, images, seed, weights)],
+        "final": final_runs(chosen, everything, settings.final.n_seeds, seed),
+    }
+    resources = find_resources(device, arithmetic, workers, cache)
+    execute = Executor(images.images, images.malignant, resources, arithmetic)
+    cut = settings.preprocess.near_duplicate_correlation
+    folders = {"baseline": baseline, "final": final}
+    for name, (model, history) in train_models(plan, logits, cut, execute).items():
+        save_model(folders[name], model)
+        write_csv(histories / f"{name}.csv", *history)
         typer.echo(f"{name}: {len(plan[name])} × {len(plan[name][0].train)} images")
 
 

@@ -11,7 +11,7 @@ from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, comman
 def main(
     dev: Annotated[Path, typer.Option(help="The images.")],
     metrics: Annotated[Path, typer.Option(help="Written: the learning rate.")],
-    trials: Annotated[Path, typer.Option(help="Written: a row a trial.")],
+    trials: Annotated[Path, typer.Option(help="Written: one row per trial.")],
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
@@ -37,7 +37,9 @@ def main(
     tuning = settings.tune_lr
     images = ImageSet.load(dev)
     folds = make_folds(images.malignant, images.group, settings.folds.n_splits, settings.seed)
-    execute = Executor(images.images, images.malignant, find_resources(device, workers, cache))
+    arithmetic = settings.training.arithmetic
+    resources = find_resources(device, arithmetic, workers, cache)
+    execute = Executor(images.images, images.malignant, resources, arithmetic)
     found = learning_rate.tune_learning_rate(
         start_config(settings, tuning.low),  # each trial puts its own rate
         tuning,

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REAL = ROOT.parent / "shared" / "data" / "breastmnist.npz"  # tests of the real file need it
 PROJECT = (
     "stages",
+    "studies",
     "src",
     "dvc.yaml",
     "params.yaml",
@@ -32,7 +33,7 @@ TINY: dict[str, Any] = {
     "folds": {"n_splits": 2},
     "tune_lr": {"n_trials": 2, "n_folds": 1},
     "grid_search": {"n_folds": 1, "input_size": None, "label_smoothing": None},
-    "cross_validate": {"n_repeats": 1, "n_ungrouped": 1},
+    "cross_validate": {"n_repeats": 1},
     "baseline": {"n_epochs": 1},
     "final": {"n_seeds": 1},
     "evaluate": {"n_bootstrap": 20},

@@ -22,6 +22,8 @@ from breast_ultrasound.files import InputError
 
 Stem = Literal["imagenet", "small", "small_strided"]
 Loss = Literal["bce", "focal", "pairwise_auc"]
+# portable: fp32, the same bytes on every x86-64 CPU with AVX2; fp32, bf16: as the hardware has it.
+Arithmetic = Literal["portable", "fp32", "bf16"]
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
@@ -84,6 +86,7 @@ class ModelParams(Section):
 class TrainingParams(Section):
     """How one training goes."""
 
+    arithmetic: Arithmetic
     n_epochs: int = Field(ge=1, le=1000)
     batch_size: BatchSize
     optimizer: Literal["adamw", "sgd"]
@@ -107,6 +110,11 @@ class AugmentParams(Section):
     contrast: float = Field(ge=0, lt=1)  # fraction either way
     brightness: float = Field(ge=0, le=1)  # of the grey range, either way
     cutout: float = Field(ge=0, lt=1)  # side of the blanked square, fraction of the image's
+
+
+NO_AUGMENTATION = AugmentParams(
+    flip=0, rotation=0, scale=0, shift=0, contrast=0, brightness=0, cutout=0
+)
 
 
 class FoldParams(Section):
@@ -153,7 +161,6 @@ class CrossValidateParams(Section):
     """The estimate on dev."""
 
     n_repeats: int = Field(ge=1, le=100)  # of the grouped folds
-    n_ungrouped: int = Field(ge=1, le=100)  # repeats of those that near-duplicates may cross
 
 
 class BaselineParams(Section):

@@ -64,7 +64,7 @@ def _binary_images(arrays: Arrays) -> None:
         (_third_class, r"test_labels: .* got \[0, 1, 2\]"),
         (_flat_labels, r"train_labels: expected labels of shape \(N, 1\), got \(\d+,\)"),
         (_float_labels, "train_labels: expected whole numbers, got dtype float64"),
-        (_fewer_labels, "train: expected a label an image, got 84 images and 83 labels"),
+        (_fewer_labels, "train: expected one label per image, got 84 images and 83 labels"),
         (_flat_images, r"test_images: expected images of shape \(N, 28, 28\), got \(24, 28\)"),
         (_larger_images, r"test_images: .* got \(5, 64, 64\)"),
         (_no_images, r"test_images: .* got \(0, 28, 28\)"),

@@ -22,7 +22,7 @@ def audit(
         typer.Option(min=0, help="Exit with 1 when more pairs than this cross the splits."),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the summary.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write a row a pair.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write one row per pair.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write a PNG of the pairs.")] = None,
 ) -> None:
     """Find near-duplicate images, above all those that cross the splits of a data set."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from breast_ultrasound.cli.options import Correlation, check_outputs
+from breast_ultrasound.cli.options import check_outputs
 from breast_ultrasound.console import printable
 
 
@@ -15,21 +15,24 @@ def predict(
     dev: Annotated[
         Path, typer.Option(help="The dev images: tells which pictures are near-duplicates of one.")
     ] = Path("data/processed/dev.npz"),
-    correlation: Correlation = 0.95,
-    csv: Annotated[Path | None, typer.Option(help="Write a row a picture.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write one row per picture.")] = None,
 ) -> None:
     """Ask a trained model about pictures. For research: it is not a medical device."""
+    from breast_ultrasound.model.arithmetic import limit_process
+    from breast_ultrasound.model.artifact import load_model
+
+    trained = load_model(model)
+    limit_process(trained.card.config.training.arithmetic, "cpu")
+
     from breast_ultrasound.data.dataset import ImageSet
     from breast_ultrasound.data.pictures import read_pictures
     from breast_ultrasound.evaluation.prediction import COLUMNS, predict_images
     from breast_ultrasound.files import write_csv
-    from breast_ultrasound.model.artifact import load_model
-    from breast_ultrasound.runs.execute import find_hardware
 
-    known, trained = ImageSet.load(dev), load_model(model)
+    known = ImageSet.load(dev)
     files, images = read_pictures(pictures)
     check_outputs([csv], [dev, *files])
-    predictions = predict_images(images, trained, known, correlation, find_hardware("cpu"))
+    predictions = predict_images(images, trained, known)
     if csv is not None:
         rows = [one.row(file) for file, one in zip(files, predictions, strict=True)]
         write_csv(csv, COLUMNS, rows)

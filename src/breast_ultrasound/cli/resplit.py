@@ -14,11 +14,11 @@ def resplit(
     images: Annotated[Path, typer.Argument(help="MedMNIST-style npz.")],
     output: Annotated[Path, typer.Argument(help="Written: the same, without leakage.")],
     correlation: Correlation = 0.95,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Decides who goes where.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the random assignment.")] = 0,
     without_conflicts: Annotated[
         bool, typer.Option(help="Leave out groups of near-duplicates with different labels.")
     ] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write a row an image: where it went.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write one row per image: its split.")] = None,
 ) -> None:
     """Deal the images out anew: the same sizes and classes, near-duplicates always in one split."""
     import hashlib

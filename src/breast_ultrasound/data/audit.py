@@ -72,7 +72,7 @@ def _read_npz(path: Path, splits: Sequence[str]) -> list[AuditSet]:
         label = arrays.get(f"{split}_labels", np.full(n_images, NO_LABEL))
         if label.shape[:1] != (n_images,):
             raise InputError(
-                f"{path}: {split}: expected a label an image, got {n_images} images "
+                f"{path}: {split}: expected one label per image, got {n_images} images "
                 f"and labels of shape {label.shape}"
             )
         parts.append(

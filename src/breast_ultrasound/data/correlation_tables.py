@@ -22,7 +22,7 @@ def best_match(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return each image's correlation, (N,), with the other image most like it."""
     correlation = best_correlation(images, images)
     np.fill_diagonal(correlation, -1)
-    best: NDArray[np.float64] = correlation.max(axis=1).clip(max=1)
+    best: NDArray[np.float64] = correlation.max(axis=1)
     return best
 
 

@@ -89,7 +89,7 @@ def read_official(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDA
         n_images, n_labels = len(arrays[f"{split}_images"]), len(arrays[f"{split}_labels"])
         if n_images != n_labels:
             raise InputError(
-                f"{path}: {split}: expected a label an image, got {n_images} images "
+                f"{path}: {split}: expected one label per image, got {n_images} images "
                 f"and {n_labels} labels"
             )
     images = np.concatenate([arrays[f"{split}_images"] for split in SPLITS])

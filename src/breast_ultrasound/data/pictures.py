@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 MAX_PIXELS = 50_000_000  # a picture of more is refused before it is decoded
 WIDE = ("I", "F")  # how Pillow's modes of more than 8 bits begin
+TRANSFORM = "grey, 28×28 pixels by averaging areas"  # what `shrink` does
 MAX_NAMES = 10  # of other files, that a message spells out
 
 

@@ -1,57 +1,60 @@
-"""From logits to decisions: a calibration chosen on out-of-fold scores."""
+"""From logits to probabilities: Platt scaling of out-of-fold logits."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-# e±3: a temperature from 0.05 to 20, where scores that say nothing have no best one.
-LOG_TEMPERATURE_LIMIT, OFFSET_LIMIT = 3.0, 20.0
+# Scores that say nothing, or the contrary, still rank as they are: a temperature of 20 at most.
+MIN_SLOPE, MAX_SLOPE = 0.05, 20.0
+DIGITS = 6  # of temperature and offset: more decide nothing, and differ from CPU to CPU
 
 
 @dataclass(frozen=True)
-class Decision:
-    """How logits become probabilities and calls.
+class Calibration:
+    """How logits become probabilities.
 
     Attributes:
         temperature: logits are divided by it; above 1 tempers overconfidence.
         offset: added afterwards; below 0 makes malignant less probable.
-        threshold: a probability at or above it is called malignant, in [0, 1].
     """
 
     temperature: float
     offset: float
-    threshold: float
 
     def probability(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the probability of malignant, (N,) float64, of logits (N,)."""
+        """Return the probability of malignant, float64, of logits of any shape."""
         from scipy.special import expit
 
         return np.asarray(expit(logits.astype(np.float64) / self.temperature + self.offset))
 
 
-PLAIN = Decision(temperature=1.0, offset=0.0, threshold=0.5)
+NOT_CALIBRATED = Calibration(temperature=1.0, offset=0.0)
 
 
-def choose_decision(logits: NDArray[np.floating], malignant: NDArray[np.bool_]) -> Decision:
-    """Calibrate, and call what is more probable than not.
+def platt_scaling(logits: NDArray[np.floating], malignant: NDArray[np.bool_]) -> Calibration:
+    """Return the calibration of least log loss.
 
-    Temperature and offset are those of least log loss (Platt 1999). The threshold that happens to
-    be the most accurate on these scores was less accurate on others (docs/lab-notes.md).
+    A logistic regression of one feature without penalty, on Platt's targets, which keep it finite
+    where the scores separate the classes: (n₊ + 1) / (n₊ + 2) for malignant, 1 / (n₋ + 2) for
+    others (Platt 1999, Probabilistic outputs for support vector machines, section 2.2).
 
     Args:
         logits: (N,), of images that the scoring network has not learned from.
         malignant: (N,) bool, both classes present.
     """
-    from scipy.optimize import minimize
+    from sklearn.linear_model import LogisticRegression
 
-    sign, scores = np.where(malignant, 1.0, -1.0), logits.astype(np.float64)
-
-    def log_loss(point: NDArray[np.float64]) -> float:
-        log_temperature, offset = point
-        margins = sign * (scores / np.exp(log_temperature) + offset)
-        return float(np.logaddexp(0, -margins).mean())
-
-    limits = [(-limit, limit) for limit in (LOG_TEMPERATURE_LIMIT, OFFSET_LIMIT)]
-    log_temperature, offset = minimize(log_loss, (0.0, 0.0), bounds=limits).x
-    return Decision(float(np.exp(log_temperature)), float(offset), threshold=0.5)
+    n_malignant = int(malignant.sum())
+    n_others = len(malignant) - n_malignant
+    target = np.where(malignant, (n_malignant + 1) / (n_malignant + 2), 1 / (n_others + 2))
+    scores = logits.astype(np.float64)
+    # Each image stands twice, as malignant and as not, weighted by its target.
+    truth = np.repeat([True, False], len(scores))
+    regression = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10)
+    regression.fit(np.tile(scores, 2)[:, None], truth, sample_weight=np.append(target, 1 - target))
+    slope, offset = float(regression.coef_[0, 0]), float(regression.intercept_[0])
+    if not MIN_SLOPE <= slope <= MAX_SLOPE:
+        slope = min(max(slope, MIN_SLOPE), MAX_SLOPE)
+        offset = float(np.log(n_malignant / n_others) - slope * scores.mean())
+    return Calibration(float(f"{1 / slope:.{DIGITS}g}"), float(f"{offset:.{DIGITS}g}"))

@@ -1,4 +1,4 @@
-"""Curves and counts of predictions test images as CSV, which DVC overlays across revisions."""
+"""Curves and counts of the predictions on test as CSV, which DVC overlays across revisions."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,22 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.evaluation.metrics import calibration_bins
-from breast_ultrasound.evaluation.model_scores import Predictions
 from breast_ultrasound.files import write_csv
+from breast_ultrasound.model.classifier import Predictions
 
 HISTOGRAM_BINS = 20
 
 
 def write_curves(
-    predictions: Mapping[str, Predictions], malignant: NDArray[np.bool_], folder: Path
+    models: Mapping[str, Predictions], malignant: NDArray[np.bool_], folder: Path
 ) -> None:
     """Write ROC, precision–recall, calibration, histogram and confusion of each model.
 
     Args:
-        malignant: (N,) bool, the truth about the images predictions.
+        malignant: (N,) bool, the truth about the images.
         folder: gets a file `<kind>_<model>.csv` each.
     """
-    for name, model in predictions.items():
+    for name, model in models.items():
         _write_roc(malignant, model.probability, folder / f"roc_{name}.csv")
         _write_precision_recall(malignant, model.probability, folder / f"pr_{name}.csv")
         bins = calibration_bins(malignant, model.probability)
@@ -30,8 +30,8 @@ def write_curves(
         write_csv(folder / f"calibration_{name}.csv", columns, bins)
         _write_histogram(malignant, model.probability, folder / f"histogram_{name}.csv")
         words = np.array(["benign", "malignant"])
-        called = (model.probability >= model.threshold).astype(int)
-        rows = zip(words[malignant.astype(int)], words[called], strict=True)
+        predicted = (model.probability >= 0.5).astype(int)
+        rows = zip(words[malignant.astype(int)], words[predicted], strict=True)
         write_csv(folder / f"confusion_{name}.csv", ("actual", "predicted"), rows)
 
 

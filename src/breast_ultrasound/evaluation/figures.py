@@ -1,4 +1,4 @@
-"""Pictures: what the data look like, and how the results compare."""
+"""Figures: what the data look like, and how the results compare."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -195,10 +195,10 @@ def _show(axes: "Axes", image: NDArray[np.uint8], title: str, colour: str) -> No
 def results(scores: Mapping[str, Any], path: Path) -> None:
     """Draw AUC and accuracy of both models with their intervals, on test and leak-free test."""
     rows = [
-        (f"{model}, {words}", scores[model][part], colour)
+        (f"{model}, {words}", scores[model][subset], colour)
         for model, colour in (("baseline", BASELINE_COLOUR), ("final", FINAL_COLOUR))
-        for part, words in (("test", "all test images"), ("leak_free", "leak-free only"))
-        if part in scores[model]
+        for subset, words in (("test", "all test images"), ("leak_free", "leak-free only"))
+        if subset in scores[model]
     ]
     with _figure(path, figsize=(8, 2.8)) as figure:
         panels = figure.subplots(1, 2, sharey=True)
@@ -215,20 +215,23 @@ def leakage(effects: Mapping[str, Any], path: Path) -> None:
         for model, words, colour in (
             ("baseline", "baseline", BASELINE_COLOUR),
             ("final", "final", FINAL_COLOUR),
-            ("retrained", "retrained without near-duplicates", FINAL_COLOUR),
+            ("retrained", "retrained without them", FINAL_COLOUR),
             ("nearest_neighbour", "nearest neighbour", MALIGNANT_COLOUR),
         )
         if model in gaps
     ]
     rows += [
         (
-            f"{model} − retrained without near-duplicates: {words}",
-            effects[f"{model}_minus_retrained"][part],
+            f"{words} − retrained: {images} images",
+            effects[f"{model}_minus_retrained"][subset],
             colour,
         )
-        for model, colour in (("final", FINAL_COLOUR), ("control", BENIGN_COLOUR))
-        for part, words in (("leaked", "leaked"), ("leak_free", "leak-free"), ("test", "all"))
-        if part in effects[f"{model}_minus_retrained"]
+        for model, words, colour in (
+            ("final", "final", FINAL_COLOUR),
+            ("size_matched_control", "size-matched control", BENIGN_COLOUR),
+        )
+        for subset, images in (("leaked", "leaked"), ("leak_free", "leak-free"), ("test", "all"))
+        if subset in effects[f"{model}_minus_retrained"]
     ]
     with _figure(path, figsize=(10, 4.6)) as figure:
         panels = figure.subplots(1, 2, sharey=True)
@@ -236,6 +239,18 @@ def leakage(effects: Mapping[str, Any], path: Path) -> None:
             _intervals(axes, rows, name)
             axes.axvline(0, color="black", lw=0.8)
             axes.set_title(f"difference in {'AUC' if name == 'auc' else name}")
+
+
+def augmentation(effects: Mapping[str, Any], path: Path) -> None:
+    """Draw the gain in AUC by augmentation, on folds of dev and on subsets of test."""
+    words = {"folds": "dev, grouped folds", "test": "test, all", "leak_free": "test, leak-free",
+             "leaked": "test, leaked"}  # fmt: skip
+    rows = [(words[name], row, FINAL_COLOUR) for name, row in effects.items()]
+    with _figure(path, figsize=(7, 2.6)) as figure:
+        axes = figure.subplots()
+        _intervals(axes, rows, "auc")
+        axes.axvline(0, color="black", lw=0.8)
+        axes.set_xlabel("AUC with augmentation − without, one network")
 
 
 def _intervals(axes: "Axes", rows: Sequence[tuple[str, Any, str]], name: str) -> None:

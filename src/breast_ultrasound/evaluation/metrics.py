@@ -1,4 +1,4 @@
-"""Scores of probabilities of malignant, and bootstrap intervals that respect near-duplicates."""
+"""Scores of probabilities of malignant, and bootstrap intervals over near-duplicate groups."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,20 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.params import EvaluateParams
+from breast_ultrasound.ranking import auc, average_precision
 
 N_BINS = 10  # of the calibration error
 Scores = dict[str, float]
 
 
-def scores(
-    malignant: NDArray[np.bool_], probability: NDArray[np.float64], threshold: float
-) -> Scores:
+def scores(malignant: NDArray[np.bool_], probability: NDArray[np.float64]) -> Scores:
     """Return every score of the project.
 
     Args:
         malignant: (N,) bool, both classes present.
-        probability: (N,) float64 in [0, 1], of malignant.
-        threshold: a probability at or above it is called malignant.
+        probability: (N,) float64 in [0, 1], of malignant; from ½ on malignant is predicted.
 
     Returns:
         `auc`, `accuracy`, `balanced_accuracy`, `sensitivity`, `specificity`, `f1` and `aupr` with
@@ -28,16 +26,16 @@ def scores(
         one, as other projects print them; `brier`, `log_loss` and `calibration_error`, lower is
         better. AUPR is scikit-learn's average precision.
     """
-    called = probability >= threshold
-    tp = int((called & malignant).sum())
-    tn = int((~called & ~malignant).sum())
+    predicted = probability >= 0.5
+    tp = int((predicted & malignant).sum())
+    tn = int((~predicted & ~malignant).sum())
     n_malignant = int(malignant.sum())
     n_benign = len(malignant) - n_malignant
     n_wrong = len(malignant) - tp - tn
     of_truth = np.where(malignant, probability, 1 - probability)
     sensitivity, specificity = tp / n_malignant, tn / n_benign
     return {
-        **headline_scores(malignant, probability, threshold),
+        **headline_scores(malignant, probability),
         "balanced_accuracy": (sensitivity + specificity) / 2,
         "sensitivity": sensitivity,
         "specificity": specificity,
@@ -51,47 +49,12 @@ def scores(
     }
 
 
-def headline_scores(
-    malignant: NDArray[np.bool_], probability: NDArray[np.float64], threshold: float
-) -> Scores:
+def headline_scores(malignant: NDArray[np.bool_], probability: NDArray[np.float64]) -> Scores:
     """Return `auc` and `accuracy` alone, as `scores` does."""
     return {
         "auc": auc(malignant, probability),
-        "accuracy": float(((probability >= threshold) == malignant).mean()),
+        "accuracy": float(((probability >= 0.5) == malignant).mean()),
     }
-
-
-# Both equal scikit-learn's (a test), which spend most of their time on checking their input: an
-# evaluation calls them in every draw of its bootstraps.
-
-
-def auc(positive: NDArray[np.bool_], score: NDArray[np.floating[Any]]) -> float:
-    """Return the area under the ROC curve, as the Mann-Whitney U statistic.
-
-    Args:
-        positive: (N,) bool, both classes present.
-        score: (N,), higher for positive; ties count half.
-    """
-    from scipy.stats import rankdata
-
-    n_positive = int(positive.sum())
-    n_pairs = n_positive * (len(positive) - n_positive)
-    smallest_sum = n_positive * (n_positive + 1) / 2
-    return float((rankdata(score)[positive].sum() - smallest_sum) / n_pairs)
-
-
-def average_precision(positive: NDArray[np.bool_], score: NDArray[np.floating[Any]]) -> float:
-    """Return the sum of the precisions at each threshold, weighted by the gains in recall.
-
-    Args:
-        positive: (N,) bool, at least one.
-        score: (N,), higher for positive; equal scores share a threshold.
-    """
-    order = np.argsort(-score)
-    ends = np.append(np.diff(score[order]) != 0, True)  # of runs of equal scores
-    n_found = positive[order].cumsum()[ends]
-    n_called = np.nonzero(ends)[0] + 1
-    return float((n_found / n_called * np.diff(n_found, prepend=0)).sum() / n_found[-1])
 
 
 def calibration_error(malignant: NDArray[np.bool_], probability: NDArray[np.float64]) -> float:

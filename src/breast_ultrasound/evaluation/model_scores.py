@@ -1,19 +1,16 @@
-"""Scores of trained models on the test images, and what near-duplicates do to them.
+"""Scores of models on labelled images, all images and subsets, with paired intervals.
 
-Every interval comes of one bootstrap: each resample scores every model on every part, so that
+Every interval comes of one bootstrap: each resample scores every model on every subset, so that
 differences are paired.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import ImageSet
-from breast_ultrasound.data.near_duplicates import THRESHOLDS, best_correlation
-from breast_ultrasound.evaluation.calibration import Decision
 from breast_ultrasound.evaluation.metrics import (
     Scores,
     bootstrap,
@@ -21,92 +18,57 @@ from breast_ultrasound.evaluation.metrics import (
     mean_and_sd,
     scores,
 )
-from breast_ultrasound.model.artifact import Ensemble
-from breast_ultrasound.model.training import Hardware
+from breast_ultrasound.model.classifier import Predictions
 from breast_ultrasound.params import EvaluateParams
 
 HEADLINES = ("auc", "accuracy")
-REPORTED = ("baseline", "final")  # with every score; other models with the headlines
-# Differences of models, on each part of test.
-CONTRASTS = (("final", "baseline"), ("final", "retrained"), ("control", "retrained"))
+Score = Callable[[NDArray[np.bool_], NDArray[np.float64]], Scores]
+Rows = Mapping[tuple[str, str], Scores]  # by model and subset
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """A model's answers to N images.
+def subsets_of(test: ImageSet) -> dict[str, NDArray[np.bool_]]:
+    """Return the subsets of test, (N,) bool each: all, without and with a near-duplicate in dev.
 
-    Attributes:
-        probability: (N,) float64 of malignant, by the ensemble.
-        single: (M, N) float64, by each member alone.
-        threshold: at or above it an image is called malignant.
-    """
-
-    probability: NDArray[np.float64]
-    single: NDArray[np.float64]
-    threshold: float
-
-    def scores(
-        self, malignant: NDArray[np.bool_], chosen: NDArray[Any], headlines: bool = False
-    ) -> Scores:
-        """Score the answers to the images `chosen`, a mask or indices, given the truth of all."""
-        score = headline_scores if headlines else scores
-        return score(malignant[chosen], self.probability[chosen], self.threshold)
-
-
-def predict_with(model: Ensemble, images: NDArray[np.uint8], hardware: Hardware) -> Predictions:
-    """Let a model score images (N, 28, 28), calibrated as its card says."""
-    card = model.card
-    decision = Decision(card.temperature, card.offset, card.threshold)
-    logits = model.predict(images, hardware)
-    return Predictions(
-        decision.probability(logits.mean(axis=0)), decision.probability(logits), decision.threshold
-    )
-
-
-def nearest_neighbour_predictions(test: ImageSet, dev: ImageSet) -> Predictions:
-    """Let memory alone answer: each image gets the label of the most similar dev image."""
-    nearest = best_correlation(test.images, dev.images).argmax(axis=1)
-    copied = dev.malignant[nearest].astype(np.float64)
-    return Predictions(copied, copied[None], threshold=0.5)
-
-
-def masks_of(test: ImageSet) -> dict[str, NDArray[np.bool_]]:
-    """Return the parts of test: all images, those without and those with a near-duplicate in dev.
-
-    A part of one class only has no AUC and is left out.
+    A subset of one class only has no AUC and is left out.
     """
     everything = np.ones(len(test), dtype=np.bool_)
     masks = {"test": everything, "leak_free": ~test.leaked, "leaked": test.leaked}
-    return {part: mask for part, mask in masks.items() if _has_both(test.malignant[mask])}
+    return {name: mask for name, mask in masks.items() if has_both(test.malignant[mask])}
 
 
-def _has_both(malignant: NDArray[np.bool_]) -> bool:
+def has_both(malignant: NDArray[np.bool_]) -> bool:
+    """Return whether both classes are among the labels (N,)."""
     return len(np.unique(malignant)) == 2
 
 
 def compare(
-    predictions: Mapping[str, Predictions], test: ImageSet, params: EvaluateParams, seed: int
+    models: Mapping[str, Predictions],
+    test: ImageSet,
+    contrasts: Sequence[tuple[str, str]],
+    score: Score,
+    interval: EvaluateParams,
+    seed: int,
 ) -> dict[str, Any]:
     """Return scores and differences, each with the ends of its interval, as a tree.
 
-    `<model>.<part>.<score>` for the parts of `masks_of`; `<one>_minus_<other>.<part>.<score>`;
-    `leaked_minus_leak_free.<model>.<score>`; beside each `…_low` and `…_high`.
+    `<model>.<subset>.<score>` for the subsets of `subsets_of`; `<one>_minus_<other>.<subset>.…` of
+    the headline scores for each contrast; beside each `…_low` and `…_high`.
     """
-    masks = masks_of(test)
+    masks = subsets_of(test)
 
     def score_all(drawn: NDArray[np.int64]) -> dict[str, float]:
-        chosen = {part: drawn[mask[drawn]] for part, mask in masks.items()}
-        if not all(_has_both(test.malignant[images]) for images in chosen.values()):
+        chosen = {name: drawn[mask[drawn]] for name, mask in masks.items()}
+        if not all(has_both(test.malignant[images]) for images in chosen.values()):
             return {}
         rows = {
-            (name, part): model.scores(test.malignant, images, headlines=name not in REPORTED)
-            for name, model in predictions.items()
-            for part, images in chosen.items()
+            (name, subset): score(test.malignant[images], model.probability[images])
+            for name, model in models.items()
+            for subset, images in chosen.items()
         }
-        return _flat(rows) | _differences(rows)
+        return _flat(rows) | _differences(rows, contrasts)
 
     values = score_all(np.arange(len(test)))
-    intervals = bootstrap(score_all, test.group, params.n_bootstrap, params.confidence, seed)
+    intervals = bootstrap(score_all, test.group, interval.n_bootstrap, interval.confidence, seed)
     tree: dict[str, Any] = {}
     for name, value in values.items():
         *path, leaf = name.split(".")
@@ -118,26 +80,24 @@ def compare(
     return tree
 
 
-Rows = Mapping[tuple[str, str], Scores]
-
-
 def _flat(rows: Rows) -> dict[str, float]:
     return {
-        f"{model}.{part}.{score}": value
-        for (model, part), row in rows.items()
+        f"{model}.{subset}.{score}": value
+        for (model, subset), row in rows.items()
         for score, value in row.items()
     }
 
 
-def _differences(rows: Rows) -> dict[str, float]:
+def _differences(rows: Rows, contrasts: Sequence[tuple[str, str]]) -> dict[str, float]:
+    """Return the differences of models on each subset, and of each model's subsets."""
     pairs = {
-        f"{one}_minus_{other}.{part}": (row, rows[other, part])
-        for one, other in CONTRASTS
-        for (model, part), row in rows.items()
+        f"{one}_minus_{other}.{subset}": (row, rows[other, subset])
+        for one, other in contrasts
+        for (model, subset), row in rows.items()
         if model == one
     }
-    for (model, part), row in rows.items():
-        if part == "leaked" and (model, "leak_free") in rows:
+    for (model, subset), row in rows.items():
+        if subset == "leaked" and (model, "leak_free") in rows:
             pairs[f"leaked_minus_leak_free.{model}"] = (row, rows[model, "leak_free"])
     return {
         f"{name}.{score}": more[score] - less[score]
@@ -147,44 +107,26 @@ def _differences(rows: Rows) -> dict[str, float]:
 
 
 def summarise(
-    predictions: Mapping[str, Predictions], test: ImageSet, params: EvaluateParams, seed: int
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the content of metrics/evaluate.json and of metrics/leakage.json.
+    models: Mapping[str, Predictions], test: ImageSet, interval: EvaluateParams, seed: int
+) -> dict[str, Any]:
+    """Return the content of metrics/evaluate.json.
 
     Args:
-        predictions: by the names `baseline`, `final`, `retrained`, `control` and
-            `nearest_neighbour`.
+        models: by the names `baseline` and `final`.
     """
-    tree = compare(predictions, test, params, seed)
-    evaluate = {name: tree.pop(name) for name in (*REPORTED, "final_minus_baseline")}
-    for name in REPORTED:
-        evaluate[name] |= {"single": _single(predictions[name], test)}
-        evaluate[name] |= {"threshold": predictions[name].threshold}
-    return evaluate, tree
+    contrast = ("final", "baseline")
+    tree = compare(models, test, [contrast], scores, interval, seed)
+    tree.pop("leaked_minus_leak_free", None)
+    for name, model in models.items():
+        tree[name]["single"] = _single(model, test)
+    return tree
 
 
 def _single(model: Predictions, test: ImageSet) -> dict[str, Any]:
-    """Return mean and sd of the headline scores over the members, for each part of test."""
-    result = {}
-    for part, mask in masks_of(test).items():
-        truth = test.malignant[mask]
-        result[part] = mean_and_sd(
-            [headline_scores(truth, p[mask], model.threshold) for p in model.single]
+    """Return mean and sd of the headline scores over the members, for each subset of test."""
+    return {
+        name: mean_and_sd(
+            [headline_scores(test.malignant[mask], p[mask]) for p in model.member_probability]
         )
-    return result
-
-
-def threshold_rows(
-    predictions: Mapping[str, Predictions], test: ImageSet, dev: ImageSet
-) -> tuple[list[str], list[list[Any]]]:
-    """Return how leak-free scores depend on what counts as a near-duplicate: names, then rows."""
-    nearest = best_correlation(test.images, dev.images).max(axis=1)
-    columns = [f"{model}_{score}" for model in predictions for score in HEADLINES]
-    rows: list[list[Any]] = []
-    for threshold in THRESHOLDS:
-        clean = nearest < threshold
-        if _has_both(test.malignant[clean]):
-            scored = [model.scores(test.malignant, clean, True) for model in predictions.values()]
-            values = [row[name] for row in scored for name in HEADLINES]
-            rows.append([threshold, int(clean.sum()), int(test.malignant[clean].sum()), *values])
-    return ["near_duplicate_correlation", "leak_free_images", "leak_free_malignant", *columns], rows
+        for name, mask in subsets_of(test).items()
+    }

@@ -1,4 +1,4 @@
-"""What a trained model says of pictures, and which of them it may remember."""
+"""Predictions for people: of one image each, and which of them the model may remember."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.near_duplicates import best_correlation
-from breast_ultrasound.evaluation.model_scores import predict_with
 from breast_ultrasound.files import InputError
-from breast_ultrasound.model.artifact import Ensemble
-from breast_ultrasound.model.training import Hardware
+from breast_ultrasound.model.arithmetic import Device
+from breast_ultrasound.model.artifact import TrainedModel
+from breast_ultrasound.model.classifier import predict
 from breast_ultrasound.runs.run import digest_of
 
 COLUMNS = [
@@ -32,7 +32,6 @@ class Prediction:
     Attributes:
         probability: of malignant, calibrated, in [0, 1].
         lowest, highest: that of single networks of the ensemble, with the same calibration.
-        malignant: whether the probability reaches the model's threshold.
         near_duplicate: index of the dev image that the picture is a near-duplicate of, the nearest
             one. The final model has learned from all of dev, others from a part. None: there is no
             such image.
@@ -41,13 +40,17 @@ class Prediction:
     probability: float
     lowest: float
     highest: float
-    malignant: bool
     near_duplicate: int | None
 
+    @property
+    def malignant(self) -> bool:
+        """Whether malignant is predicted: it is more probable than not."""
+        return self.probability >= 0.5
+
     def __str__(self) -> str:
-        call = "malignant" if self.malignant else "not malignant"
+        predicted = "malignant" if self.malignant else "not malignant"
         words = (
-            f"{call}, probability of malignant {self.probability:.2f} "
+            f"{predicted}, probability of malignant {self.probability:.2f} "
             f"(networks from {self.lowest:.2f} to {self.highest:.2f})"
         )
         return words + (
@@ -64,18 +67,13 @@ class Prediction:
 
 
 def predict_images(
-    images: NDArray[np.uint8],
-    model: Ensemble,
-    dev: ImageSet,
-    correlation: float,
-    hardware: Hardware,
+    images: NDArray[np.uint8], model: TrainedModel, dev: ImageSet, device: Device = "cpu"
 ) -> list[Prediction]:
-    """Let a model answer, and look for images in dev that it may remember.
+    """Predict images, and look for those in dev that the model may remember.
 
     Args:
         images: (N, 28, 28) uint8, grey.
-        dev: the set that the model was trained on, or on a part of.
-        correlation: of pixels, from which images are near-duplicates.
+        dev: the set that the model was trained on, or on a subset of.
 
     Raises:
         InputError: the model's set was another.
@@ -84,19 +82,22 @@ def predict_images(
         raise InputError(
             "--dev: expected the dev images of the model's pipeline, got others; give their file"
         )
-    predictions = predict_with(model, images, hardware)
-    nearness = best_correlation(images, dev.images).round(12)  # of a copy it is 1, not less
-    nearest = nearness.argmax(axis=1)
-    is_near_duplicate = nearness.max(axis=1) >= correlation
+    predictions = predict(model.classifier(), images, device)
+    similarity = best_correlation(images, dev.images)
+    nearest = similarity.argmax(axis=1)
+    is_near_duplicate = similarity.max(axis=1) >= model.card.near_duplicate_correlation
     return [
         Prediction(
             float(probability),
-            float(single.min()),
-            float(single.max()),
-            bool(probability >= predictions.threshold),
+            float(members.min()),
+            float(members.max()),
             int(duplicate) if known else None,
         )
-        for probability, single, duplicate, known in zip(
-            predictions.probability, predictions.single.T, nearest, is_near_duplicate, strict=True
+        for probability, members, duplicate, known in zip(
+            predictions.probability,
+            predictions.member_probability.T,
+            nearest,
+            is_near_duplicate,
+            strict=True,
         )
     ]

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -13,8 +12,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from breast_ultrasound.files import InputError, atomic, read_json
+from breast_ultrasound.model.classifier import Classifier
 from breast_ultrasound.model.resnet import ResNet
-from breast_ultrasound.model.training import Hardware, TrainingConfig, network_of, predict
+from breast_ultrasound.model.training import TrainingConfig, network_of
 from breast_ultrasound.params import Section
 
 CARD = "model.json"
@@ -24,22 +24,28 @@ class ModelCard(Section):
     """What a model is and where it comes from.
 
     Attributes:
-        config: how its members were trained.
+        format_version: of this card; another is refused.
+        config: how its members were trained; its arithmetic is that of every scoring.
+        image_size: pixels a side, of the images that it scores.
+        transform: how a picture of another size becomes such an image.
+        near_duplicate_correlation: from which an image counts as one that it learned from.
         seeds: of each member, in order.
         temperature, offset: logits / temperature + offset is the log odds of malignant.
-        threshold: a probability of malignant at or above it is called malignant.
-        data: SHA-256 of the dev images and labels, of which it learned from all or a part.
+        data: SHA-256 of the dev images and labels, of which it learned from all or a subset.
         versions: of the packages that trained it.
-        trained_on: device kind and precision.
+        trained_on: what its trainings computed with, see `arithmetic.describe`.
         scores: named estimates. `out_of_fold_…` are of the cross-validation's networks, of the same
             configuration, calibrated on the same scores; `val_auc` is the best epoch's.
     """
 
+    format_version: Literal[1] = 1
     config: TrainingConfig
+    image_size: int
+    transform: str
+    near_duplicate_correlation: float
     seeds: list[int]
     temperature: float
     offset: float
-    threshold: float
     data: str
     versions: dict[str, str]
     trained_on: str
@@ -47,36 +53,35 @@ class ModelCard(Section):
 
 
 @dataclass(frozen=True)
-class Ensemble:
-    """A trained model: one or more networks whose logits are averaged."""
+class TrainedModel:
+    """A model as its folder holds it."""
 
     card: ModelCard
-    members: Sequence[Mapping[str, NDArray[Any]]]
+    weights: Sequence[Mapping[str, NDArray[Any]]]  # of each member, by name
 
-    def predict(self, images: NDArray[np.uint8], hardware: Hardware) -> NDArray[np.float32]:
-        """Return each member's logits, (M, N) float32, of images (N, 28, 28) uint8."""
-        logits = []
-        for weights in self.members:
-            network = network_of(self.card.config.model, weights, hardware)
-            logits.append(
-                predict(network, images, hardware, self.card.config.test_time_augmentation)
-            )
-        return np.stack(logits)
+    def classifier(self) -> Classifier:
+        """Return the module that scores images."""
+        config = self.card.config
+        return Classifier(
+            [network_of(config.model, weights) for weights in self.weights],
+            config.training.arithmetic,
+            config.test_time_augmentation,
+            self.card.temperature,
+            self.card.offset,
+        )
 
 
-def save_model(
-    folder: Path, card: ModelCard, members: Sequence[Mapping[str, NDArray[Any]]]
-) -> None:
+def save_model(folder: Path, model: TrainedModel) -> None:
     """Write the members' weights, then the card."""
-    for i, weights in enumerate(members):
+    for i, weights in enumerate(model.weights):
         with atomic(folder / f"member_{i}.safetensors") as temporary:
             temporary.write_bytes(save(dict(weights)))
     # Full precision, unlike metrics: the calibration must decide as it was chosen.
     with atomic(folder / CARD) as temporary:
-        temporary.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(model.card.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def load_model(folder: Path) -> Ensemble:
+def load_model(folder: Path) -> TrainedModel:
     """Read a model that `save_model` wrote.
 
     Raises:
@@ -99,7 +104,7 @@ def load_model(folder: Path) -> Ensemble:
             raise InputError(f"{weights}: no such file; train the model again") from None
         except SafetensorError as error:
             raise InputError(f"{weights}: damaged ({error}); train the model again") from None
-    return Ensemble(card, members)
+    return TrainedModel(card, members)
 
 
 def _check_fit(path: Path, weights: Mapping[str, NDArray[Any]], card: ModelCard) -> None:

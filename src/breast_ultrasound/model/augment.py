@@ -37,16 +37,18 @@ def _warp(images: Tensor, mirror: Tensor, angle: Tensor, scale: Tensor, shift: T
     """Mirror, rotate, scale and shift each image; what comes from outside repeats the border."""
     sign = torch.where(mirror, -1.0, 1.0)
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
-    top = torch.stack([sign * cos, -sin, shift[:, 0]], dim=1)
-    bottom = torch.stack([sign * sin, cos, shift[:, 1]], dim=1)
-    grid = functional.affine_grid(
-        torch.stack([top, bottom], dim=1), list(images.shape), align_corners=False
-    )
+    side = images.shape[-1]
+    ticks = (2 * torch.arange(side, device=images.device) + 1) / side - 1  # centres of pixels
+    x, y = ticks[None, None, :], ticks[None, :, None]
+    # Written out: `affine_grid` multiplies matrices, whose digits hang on the maker of the CPU.
+    across = (sign * cos)[:, None, None] * x - sin[:, None, None] * y + shift[:, :1, None]
+    down = (sign * sin)[:, None, None] * x + cos[:, None, None] * y + shift[:, 1:, None]
+    grid = torch.stack([across, down], dim=3)  # (B, S, S, 2)
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 def _cut_out(images: Tensor, centre: Tensor, side: float) -> Tensor:
-    """Blank a square a image (DeVries and Taylor 2017, https://arxiv.org/abs/1708.04552).
+    """Blank a square in each image (DeVries and Taylor 2017, https://arxiv.org/abs/1708.04552).
 
     Args:
         images: (B, 1, S, S).

@@ -1,16 +1,14 @@
-"""One training, and the predictions of a trained network. Everything here decides results.
+"""One training. Everything here decides results.
 
-Nothing is read from the outside: device and precision come in a `Hardware`, randomness from a
-seed. A single thread makes a training independent of how many run beside it.
+Nothing is read from the outside: the device comes in, randomness from a seed.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +19,13 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from breast_ultrasound.files import InputError, read_json
+from breast_ultrasound.model.arithmetic import Device
 from breast_ultrasound.model.augment import augment
+from breast_ultrasound.model.classifier import Classifier, logits_of, reproducible, scale
 from breast_ultrasound.model.losses import loss_of
 from breast_ultrasound.model.resnet import ResNet
 from breast_ultrasound.params import AugmentParams, ModelParams, Section, TrainingParams
-
-PREDICTION_BATCH = 256
-VIEW_SHIFT = 2  # pixels
+from breast_ultrasound.ranking import auc
 
 
 class TrainingConfig(Section):
@@ -37,10 +35,8 @@ class TrainingConfig(Section):
     model: ModelParams
     training: TrainingParams
     augment: AugmentParams
-    test_time_augmentation: bool  # predict the mean logit of an image's mirrored and shifted views
-    recalibrate_batch_norm: (
-        bool  # at the end, fit the norms and the mean logit to the training images as they are
-    )
+    test_time_augmentation: bool  # predict the mean logit of mirrored and shifted views
+    recalibrate_batch_norm: bool  # at the end, on the training images as they are
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -54,18 +50,6 @@ def read_config(path: Path) -> TrainingConfig:
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise InputError(f"{path}: {where}: not a configuration; run `dvc repro` again") from None
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """What computes, and in which number format."""
-
-    device: Literal["cpu", "cuda"]
-    precision: Literal["fp32", "bf16"]
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Return the context in which a forward pass runs."""
-        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
 
 @dataclass(frozen=True)
@@ -83,10 +67,8 @@ class FitResult:
     val_auc: NDArray[np.float64]
 
 
-def as_tensor(images: NDArray[np.uint8], hardware: Hardware) -> Tensor:
-    """Return (N, H, W) uint8 greys as (N, 1, H, W) float32 from −1 to 1."""
-    scaled = torch.from_numpy(images).to(torch.float32) / 127.5 - 1
-    return scaled.unsqueeze(1).to(hardware.device)
+class DivergedError(Exception):
+    """A training whose weights are no longer finite."""
 
 
 def fit(
@@ -94,7 +76,7 @@ def fit(
     images: NDArray[np.uint8],
     malignant: NDArray[np.bool_],
     seed: int,
-    hardware: Hardware,
+    device: Device = "cpu",
     validation: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None,
     initial_weights: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> FitResult:
@@ -105,42 +87,53 @@ def fit(
         initial_weights: by name; layers without any start from random ones.
 
     Raises:
-        InputError: the training diverged.
+        DivergedError: the weights are no longer finite.
     """
-    torch.set_num_threads(1)
-    with torch.random.fork_rng():
+    with reproducible(device), torch.random.fork_rng():
         torch.manual_seed(seed)  # weights and dropout; order and augmentation have their own
         model = ResNet(config.model)
         if initial_weights is not None:
             load_weights(model, {**weights_of(model), **initial_weights})
-        model = model.to(hardware.device).to(memory_format=torch.channels_last)
-        return _fit(model, config, images, malignant, seed, hardware, validation)
+        model = model.to(device).to(memory_format=torch.channels_last)
+        average = _average(model, config.training.ema_decay)
+        classifier = classifier_of(config, [_network(average)])
+        generator = torch.Generator().manual_seed(seed)
+        inputs = scale(torch.from_numpy(images)).to(device)
+        targets = torch.from_numpy(malignant.astype(np.float32)).to(device)
+        losses, aucs = [], []
+        best: dict[str, NDArray[np.float32]] = {}
+        for loss in _epochs(model, average, config, inputs, targets, generator):
+            losses.append(loss)
+            if validation is not None:
+                aucs.append(auc(validation[1], logits_of(classifier, validation[0], device)[0]))
+                if aucs[-1] > max(aucs[:-1], default=-1.0):
+                    best = weights_of(average)
+        if best:
+            load_weights(_network(average), best)
+        if config.recalibrate_batch_norm:
+            _recalibrate_batch_norm(config, _network(average), images, malignant, device)
+    return FitResult(_network(average), np.array(losses), np.array(aucs))
 
 
-def _fit(
+def _epochs(
     model: nn.Module,
+    average: nn.Module,
     config: TrainingConfig,
-    images: NDArray[np.uint8],
-    malignant: NDArray[np.bool_],
-    seed: int,
-    hardware: Hardware,
-    validation: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None,
-) -> FitResult:
+    inputs: Tensor,
+    targets: Tensor,
+    generator: torch.Generator,
+) -> Iterator[float]:
+    """Train epoch by epoch, and yield the mean loss of each."""
     training = config.training
-    generator = torch.Generator().manual_seed(seed)
-    inputs, targets = as_tensor(images, hardware), _targets(malignant, hardware)
     n_steps = training.n_epochs * len(_batch_sizes(len(inputs), training.batch_size))
     optimizer = _optimizer(model, config)
     scheduler = LambdaLR(optimizer, partial(learning_rate_factor, training, n_steps=n_steps))
-    average = _average(model, training.ema_decay)
-    losses, aucs = [], []
-    best: dict[str, NDArray[np.float32]] = {}
     for _ in range(training.n_epochs):
         model.train()
         epoch_loss = 0.0
         for batch in _batches(len(inputs), training.batch_size, generator):
             x = augment(inputs[batch], config.augment, generator)
-            with hardware.autocast():
+            with torch.autocast(x.device.type, torch.bfloat16, training.arithmetic == "bf16"):
                 logits = model(x.contiguous(memory_format=torch.channels_last))
             loss = loss_of(logits.float(), targets[batch], training)
             optimizer.zero_grad()
@@ -150,31 +143,17 @@ def _fit(
             if isinstance(average, AveragedModel):
                 average.update_parameters(model)
             epoch_loss += loss.item() * len(batch) / len(inputs)
-        losses.append(epoch_loss)
         if not all(tensor.isfinite().all() for tensor in average.state_dict().values()):
-            raise InputError(
-                f"a training at the learning rate {config.lr:g} diverged in epoch {len(losses)}: "
-                "lower lr, tune_lr.high or grid_search.lr_multiplier"
-            )
-        if validation is not None:
-            logits_now = predict(average, validation[0], hardware, config.test_time_augmentation)
-            aucs.append(_auc(validation[1], logits_now))
-            if aucs[-1] == max(aucs) and aucs.count(aucs[-1]) == 1:
-                best = weights_of(average)
-    if best:
-        load_weights(_network(average), best)
-    network = _network(average)
-    if config.recalibrate_batch_norm:
-        _recalibrate_batch_norm(network, images, malignant, training.batch_size, hardware)
-    return FitResult(network, np.array(losses), np.array(aucs))
+            raise DivergedError
+        yield epoch_loss
 
 
 def _recalibrate_batch_norm(
+    config: TrainingConfig,
     network: nn.Module,
     images: NDArray[np.uint8],
     malignant: NDArray[np.bool_],
-    batch_size: int,
-    hardware: Hardware,
+    device: Device,
 ) -> None:
     """Fit the norms' statistics and the mean logit to the training images, not augmented.
 
@@ -183,49 +162,21 @@ def _recalibrate_batch_norm(
     logit becomes the log odds of malignant: where trainings end, one is bolder towards malignant
     than another, which is noise where logits of several networks are put together.
     """
-    batches = as_tensor(images, hardware).split(_batch_sizes(len(images), batch_size))
-    with hardware.autocast():
+    inputs = scale(torch.from_numpy(images)).to(device)
+    batches = inputs.split(_batch_sizes(len(images), config.training.batch_size))
+    with torch.autocast(device, torch.bfloat16, config.training.arithmetic == "bf16"):
         update_bn([x.contiguous(memory_format=torch.channels_last) for x in batches], network)
-    n_malignant = malignant.sum()
-    log_odds = np.log((n_malignant + 0.5) / (len(malignant) - n_malignant + 0.5))
-    mean = predict(network, images, hardware, test_time_augmentation=False).mean()
+    n_malignant = int(malignant.sum())
+    log_odds = math.log((n_malignant + 0.5) / (len(malignant) - n_malignant + 0.5))
+    plain = classifier_of(config.model_copy(update={"test_time_augmentation": False}), [network])
+    logits = logits_of(plain, images, device)[0]
     with torch.no_grad():
-        network.get_parameter("fc.bias").add_(float(log_odds - mean))
+        network.get_parameter("fc.bias").add_(log_odds - math.fsum(logits) / len(logits))
 
 
-def predict(
-    model: nn.Module, images: NDArray[np.uint8], hardware: Hardware, test_time_augmentation: bool
-) -> NDArray[np.float32]:
-    """Return the logits of malignant, (N,) float32, of images (N, H, W) uint8."""
-    torch.set_num_threads(1)
-    model.eval()
-    logits = []
-    with torch.inference_mode():
-        for batch in as_tensor(images, hardware).split(PREDICTION_BATCH):
-            views = _views(batch) if test_time_augmentation else [batch]
-            with hardware.autocast():
-                scores = [
-                    model(view.contiguous(memory_format=torch.channels_last)) for view in views
-                ]
-            logits.append(torch.stack(scores).float().mean(dim=0))
-    return np.asarray(torch.cat(logits).cpu().numpy() if logits else [], dtype=np.float32)
-
-
-def _views(images: Tensor) -> list[Tensor]:
-    """Return images (B, 1, H, W) shifted by up to `VIEW_SHIFT` pixels, and the mirrors: 26 views.
-
-    Every other shift, as the black fields of a chessboard with the image itself on one of them.
-    """
-    height, width = images.shape[-2:]
-    padded = nn.functional.pad(images, (VIEW_SHIFT,) * 4, mode="replicate")
-    places = range(2 * VIEW_SHIFT + 1)
-    shifted = [
-        padded[..., i : i + height, j : j + width]
-        for i in places
-        for j in places
-        if (i + j) % 2 == 0
-    ]
-    return [*shifted, *(view.flip(3) for view in shifted)]
+def classifier_of(config: TrainingConfig, members: Sequence[nn.Module]) -> Classifier:
+    """Return networks of a configuration as a classifier, not calibrated."""
+    return Classifier(members, config.training.arithmetic, config.test_time_augmentation)
 
 
 def weights_of(model: nn.Module) -> dict[str, NDArray[np.float32]]:
@@ -234,13 +185,11 @@ def weights_of(model: nn.Module) -> dict[str, NDArray[np.float32]]:
     return {name: tensor.detach().cpu().numpy().copy() for name, tensor in state.items()}
 
 
-def network_of(
-    params: ModelParams, weights: Mapping[str, NDArray[Any]], hardware: Hardware
-) -> nn.Module:
+def network_of(params: ModelParams, weights: Mapping[str, NDArray[Any]]) -> nn.Module:
     """Return a network with the given weights, laid out in memory as it was trained."""
     network = ResNet(params)
     load_weights(network, weights)
-    return network.to(hardware.device).to(memory_format=torch.channels_last)
+    return network.to(memory_format=torch.channels_last)
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, NDArray[Any]]) -> None:
@@ -300,13 +249,3 @@ def _batch_sizes(n_images: int, batch_size: int) -> list[int]:
 def _batches(n_images: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     order = torch.randperm(n_images, generator=generator)
     yield from order.split(_batch_sizes(n_images, batch_size))
-
-
-def _targets(malignant: NDArray[np.bool_], hardware: Hardware) -> Tensor:
-    return torch.from_numpy(malignant.astype(np.float32)).to(hardware.device)
-
-
-def _auc(malignant: NDArray[np.bool_], logits: NDArray[np.float32]) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(malignant, logits))

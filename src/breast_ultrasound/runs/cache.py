@@ -1,4 +1,4 @@
-"""The cache of run results: one file a run under its key, written atomically, checked on reading.
+"""The cache of run results: one file per run under its key, written atomically, checked on reading.
 
 It is a cache: deleting any of it costs time and changes nothing.
 """

@@ -1,6 +1,5 @@
 """Carrying out runs: those in the cache are read, the others trained side by side and stored."""
 
-import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from breast_ultrasound.files import InputError, expand
-from breast_ultrasound.model.training import Hardware
+from breast_ultrasound.model.arithmetic import Device, apply_limits, describe, limits
+from breast_ultrasound.params import Arithmetic
 from breast_ultrasound.runs.cache import RunCache
-from breast_ultrasound.runs.run import Run, RunResult, device_kind, digest_of, key_of, train
+from breast_ultrasound.runs.run import Run, RunResult, digest_of, key_of, train
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 MAX_KILLS = 3  # of training processes, until a set of runs is given up
@@ -30,55 +30,59 @@ class Resources:
     """Where runs are computed and kept. The number of workers changes no result.
 
     Attributes:
-        hardware: the device and number format, which do: they are part of a run's key.
+        device: which does, as the arithmetic of the runs does.
         n_workers: trainings at a time, one process and one thread each.
         cache: where results are kept.
     """
 
-    hardware: Hardware
+    device: Device
     n_workers: int
     cache: RunCache
 
 
-def find_hardware(device: DeviceChoice) -> Hardware:
-    """Return the device and the number format that is fast on it.
+def find_device(device: DeviceChoice, arithmetic: Arithmetic) -> Device:
+    """Return the device to compute on; `auto` is said in a line.
 
     Args:
-        device: `auto` takes a CUDA GPU where there is one.
+        device: `auto` takes a CUDA GPU where there is one, but not for portable arithmetic.
 
     Raises:
-        InputError: `cuda` was asked for and there is none.
+        InputError: `cuda` was asked for and there is none, or with portable arithmetic.
     """
+    if device == "cpu":
+        return "cpu"
+    if arithmetic == "portable":
+        if device == "cuda":
+            raise InputError(
+                "--device cuda: expected training.arithmetic fp32 or bf16, got portable, which is "
+                "of CPUs; change it in params.yaml, or use --device cpu"
+            )
+        print("device: cpu, by training.arithmetic: portable", file=sys.stderr)
+        return "cpu"
     import torch
 
     has_gpu = torch.cuda.is_available()
     if device == "cuda" and not has_gpu:
         raise InputError("--device cuda: expected a CUDA GPU, found none; use --device cpu")
-    if has_gpu and device != "cpu":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-        return Hardware("cuda", "bf16" if native else "fp32")
-    capabilities = torch.cpu.get_capabilities()
-    # Elsewhere bf16 is emulated, and slower than fp32.
-    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return Hardware("cpu", "bf16" if native else "fp32")
+    found: Device = "cuda" if has_gpu else "cpu"
+    if device == "auto":
+        print(f"device: {describe(arithmetic, found)}", file=sys.stderr)
+    return found
 
 
-def describe(hardware: Hardware) -> str:
-    """Return what results were made on, as far as they depend on it: metrics and cards say it."""
-    return f"{device_kind(hardware)}, {hardware.precision}"
-
-
-def find_resources(device: DeviceChoice, n_workers: int, cache: Path | None) -> Resources:
+def find_resources(
+    device: DeviceChoice, arithmetic: Arithmetic, n_workers: int, cache: Path | None
+) -> Resources:
     """Look at this machine.
 
     Args:
-        device: as in `find_hardware`.
+        device: as in `find_device`.
         n_workers: 0 takes one a physical core, or one for a GPU.
         cache: folder of the cache; None takes the user's cache folder.
     """
-    hardware = find_hardware(device)
-    automatic = 1 if hardware.device == "cuda" else joblib.cpu_count(only_physical_cores=True)
-    return Resources(hardware, n_workers or automatic, find_cache(cache))
+    found = find_device(device, arithmetic)
+    automatic = 1 if found == "cuda" else joblib.cpu_count(only_physical_cores=True)
+    return Resources(found, n_workers or automatic, find_cache(cache))
 
 
 def find_cache(cache: Path | None) -> RunCache:
@@ -96,16 +100,18 @@ class Executor:
         images: (N, H, W) uint8, which the runs' indices point into.
         malignant: (N,) bool.
         resources: where to compute, and the cache.
+        arithmetic: of every run.
     """
 
     images: NDArray[np.uint8]
     malignant: NDArray[np.bool_]
     resources: Resources
+    arithmetic: Arithmetic
 
     @property
     def trained_on(self) -> str:
-        """Device kind and precision."""
-        return describe(self.resources.hardware)
+        """What the processes that train compute with."""
+        return describe(self.arithmetic, self.resources.device)
 
     @property
     def data_digest(self) -> str:
@@ -120,8 +126,10 @@ class Executor:
         Args:
             label: what the progress bar says.
         """
-        digest = self.data_digest
-        keys = [key_of(run, digest, self.resources.hardware) for run in runs]
+        if others := {run.config.training.arithmetic for run in runs} - {self.arithmetic}:
+            raise ValueError(f"expected runs in {self.arithmetic} arithmetic, got {others}")
+        digest, trained_on = self.data_digest, self.trained_on
+        keys = [key_of(run, digest, trained_on) for run in runs]
         results = {key: self.resources.cache.load(key) for key in dict.fromkeys(keys)}
         missing = {key: run for key, run in zip(keys, runs, strict=True) if results[key] is None}
         if missing:
@@ -165,10 +173,20 @@ class Executor:
         )
 
     def _train_once(self, runs: Mapping[str, Run], label: str) -> Iterator[tuple[str, RunResult]]:
-        """Train runs side by side, and yield each result when it is stored."""
+        """Train runs side by side, and yield each result when it is stored.
+
+        Every training has a process that was limited before its first tensor: joblib would train
+        in this one for a single job, so there are two, of which one works. It makes its processes
+        anew when the limits are others.
+        """
+        n_workers = min(self.resources.n_workers, len(runs))
         parallel = joblib.Parallel(
-            n_jobs=min(self.resources.n_workers, len(runs)),
+            n_jobs=max(2, n_workers),
+            pre_dispatch=n_workers,
+            batch_size=1,
             return_as="generator_unordered",
+            initializer=apply_limits,
+            initargs=(limits(self.arithmetic),),
         )
         with _without_interrupts():
             done = parallel(
@@ -202,19 +220,9 @@ def _train_and_store(
     resources: Resources,
 ) -> tuple[str, RunResult]:
     """Carry out one run in a worker process."""
-    if resources.hardware.device == "cuda":
-        _make_cuda_deterministic()
-    result = train(run, images, malignant, resources.hardware)
+    result = train(run, images, malignant, resources.device)
     resources.cache.save(key, result)
     return key, result
-
-
-def _make_cuda_deterministic() -> None:
-    import torch
-
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
-    torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def _progress() -> Progress:

@@ -1,9 +1,8 @@
 """A run: one training as a pure function of what it is given, and the key that names it."""
 
+import ast
 import hashlib
 import json
-import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,24 +13,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from breast_ultrasound.model.arithmetic import Device
+from breast_ultrasound.model.classifier import logits_of
 from breast_ultrasound.model.training import (
-    Hardware,
+    DivergedError,
     TrainingConfig,
+    classifier_of,
     fit,
-    predict,
     weights_of,
 )
 
 # The modules that decide a run's result; a test compares them with what training.py imports.
 # params.py is left out: the values it reads are in the key, and it computes none.
 TRAINING_CODE = (
+    "model/arithmetic.py",
     "model/augment.py",
+    "model/classifier.py",
     "model/losses.py",
     "model/resnet.py",
     "model/training.py",
+    "ranking.py",
     "runs/run.py",
 )
-DECISIVE_PACKAGES = ("numpy", "scikit-learn", "torch", "torchvision")
+DECISIVE_PACKAGES = ("numpy", "scipy", "torch", "torchvision")
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,10 @@ class RunResult:
     """What a run returns.
 
     Attributes:
-        logits: (S,) float32, the logits of malignant of the scored images.
-        train_loss: (n_epochs,) float64.
+        logits: (S,) float32, the logits of malignant of the scored images; NaN when it diverged.
+        train_loss: (n_epochs,) float64; nothing when it diverged.
         val_auc: (n_epochs,) float64 with `best_epoch`, else (0,).
-        weights: name → array with `keep_weights`, else empty.
+        weights: name → array with `keep_weights`, else empty; empty when it diverged.
     """
 
     logits: NDArray[np.float32]
@@ -74,31 +78,43 @@ class RunResult:
     val_auc: NDArray[np.float64]
     weights: dict[str, NDArray[Any]] = field(default_factory=dict)
 
+    @property
+    def diverged(self) -> bool:
+        """Whether the training ended in weights that are not finite."""
+        return not len(self.train_loss)
+
 
 def train(
-    run: Run, images: NDArray[np.uint8], malignant: NDArray[np.bool_], hardware: Hardware
+    run: Run, images: NDArray[np.uint8], malignant: NDArray[np.bool_], device: Device = "cpu"
 ) -> RunResult:
     """Carry out one run on images (N, H, W) uint8 with labels (N,) bool."""
     scored = images[run.score]
-    fitted = fit(
-        run.config,
-        images[run.train],
-        malignant[run.train],
-        run.seed,
-        hardware,
-        validation=(scored, malignant[run.score]) if run.best_epoch else None,
-        initial_weights=run.initial_weights,
-    )
+    try:
+        fitted = fit(
+            run.config,
+            images[run.train],
+            malignant[run.train],
+            run.seed,
+            device,
+            validation=(scored, malignant[run.score]) if run.best_epoch else None,
+            initial_weights=run.initial_weights,
+        )
+    except DivergedError:
+        return RunResult(np.full(len(scored), np.nan, np.float32), np.zeros(0), np.zeros(0))
     return RunResult(
-        logits=predict(fitted.model, scored, hardware, run.config.test_time_augmentation),
+        logits=logits_of(classifier_of(run.config, [fitted.model]), scored, device)[0],
         train_loss=fitted.train_loss,
         val_auc=fitted.val_auc,
         weights=weights_of(fitted.model) if run.keep_weights else {},
     )
 
 
-def key_of(run: Run, data_digest: str, hardware: Hardware) -> str:
-    """Return the name of the run's result: a hash of everything that the result depends on."""
+def key_of(run: Run, data_digest: str, trained_on: str) -> str:
+    """Return the name of the run's result: a hash of everything that the result depends on.
+
+    Args:
+        trained_on: what the process that trains computes with, see `arithmetic.describe`.
+    """
     content = {
         "config": run.config.model_dump(),
         "seed": run.seed,
@@ -110,8 +126,7 @@ def key_of(run: Run, data_digest: str, hardware: Hardware) -> str:
         "data": data_digest,
         "code": code_digest(),
         "versions": versions(),
-        "device": device_kind(hardware),
-        "precision": hardware.precision,
+        "trained_on": trained_on,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -128,30 +143,30 @@ def digest_of(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 @cache
 def code_digest() -> str:
-    """Return the SHA-256 of the modules that decide a run's result."""
+    """Return the SHA-256 of the modules that decide a run's result, without their words."""
     package = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for name in TRAINING_CODE:
-        digest.update(f"{name}|".encode() + (package / name).read_bytes())
+        source = (package / name).read_text(encoding="utf-8")
+        digest.update(f"{name}|{without_words(source)}|".encode())
     return digest.hexdigest()
+
+
+def without_words(source: str) -> str:
+    """Return Python without comments and docstrings, in the one layout of `ast.unparse`.
+
+    Unlike `ast.dump` it is the same on all supported versions of Python.
+    """
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
 
 
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of the packages that decide a run's result."""
     return {name: metadata.version(name) for name in DECISIVE_PACKAGES}
-
-
-def device_kind(hardware: Hardware) -> str:
-    """Return the kind of device, as far as results depend on it."""
-    import torch
-
-    if hardware.device == "cuda":
-        return f"cuda {torch.cuda.get_device_name()}"
-    words = ["cpu", platform.machine(), torch.backends.cpu.get_cpu_capability()]
-    # oneDNN, which computes the convolutions, goes by more than that, and by a limit of its own.
-    if torch.cpu.get_capabilities().get("amx_bf16"):
-        words.append("AMX")
-    if limit := os.environ.get("ONEDNN_MAX_CPU_ISA"):
-        words.append(f"limited to {limit}")
-    return " ".join(words)

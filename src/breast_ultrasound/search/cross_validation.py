@@ -1,4 +1,4 @@
-"""Cross-validation of the chosen configuration, and what near-duplicates across folds are worth."""
+"""Cross-validation of the chosen configuration, on cuts that no search has used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.folds import Fold, make_folds
-from breast_ultrasound.evaluation.calibration import choose_decision
-from breast_ultrasound.evaluation.metrics import Scores, auc, auc_difference, mean_and_sd, scores
+from breast_ultrasound.evaluation.calibration import platt_scaling
+from breast_ultrasound.evaluation.metrics import Scores, mean_and_sd, scores
 from breast_ultrasound.model.training import TrainingConfig
-from breast_ultrasound.params import EvaluateParams
-from breast_ultrasound.search.fold_runs import Execute, run_on
+from breast_ultrasound.ranking import auc
+from breast_ultrasound.search.fold_runs import Execute, refuse_diverged, run_on
+
+SEARCH_REPEAT = 0  # the searches' folds; estimates have the repeats after it
 
 
 @dataclass(frozen=True)
@@ -48,84 +50,76 @@ def cross_validate(
     Args:
         grouped: keep near-duplicates in one fold; False shows what the leak is worth.
     """
-    group = dev.group if grouped else None
-    folds = [
-        fold
-        for repeat in range(n_repeats)
-        for fold in make_folds(dev.malignant, group, n_splits, seed, repeat)
-    ]
-    label = f"{'grouped' if grouped else 'ungrouped'} {n_splits} folds × {n_repeats}"
-    results = execute([run_on(config, fold) for fold in folds], label)
+    folds = estimate_folds(dev, n_splits, n_repeats, seed, grouped)
+    runs = [run_on(config, fold) for fold in folds]
+    kind = "grouped" if grouped else "ungrouped"
+    results = execute(runs, f"{kind} {n_splits} folds × {n_repeats}")
+    refuse_diverged(runs, results)
     logits = np.full((n_repeats, len(dev)), np.nan, dtype=np.float32)
     for fold, result in zip(folds, results, strict=True):
-        logits[fold.repeat, fold.score] = result.logits
-    return CrossValidation(logits, folds, _cross_fitted(logits, folds, dev.malignant))
+        logits[fold.repeat - SEARCH_REPEAT - 1, fold.score] = result.logits
+    return scored(logits, folds, dev.malignant)
+
+
+def estimate_folds(
+    dev: ImageSet, n_splits: int, n_repeats: int, seed: int, grouped: bool = True
+) -> list[Fold]:
+    """Return the folds of every repeat, none of which a search has used."""
+    group = dev.group if grouped else None
+    return [
+        fold
+        for repeat in range(SEARCH_REPEAT + 1, SEARCH_REPEAT + 1 + n_repeats)
+        for fold in make_folds(dev.malignant, group, n_splits, seed, repeat)
+    ]
+
+
+def scored(
+    logits: NDArray[np.float32], folds: list[Fold], malignant: NDArray[np.bool_]
+) -> CrossValidation:
+    """Score out-of-fold logits (R, N) on their folds."""
+    return CrossValidation(logits, folds, _cross_fitted(logits, folds, malignant))
 
 
 def _cross_fitted(
     logits: NDArray[np.float32], folds: Sequence[Fold], malignant: NDArray[np.bool_]
 ) -> list[Scores]:
-    """Score each fold with the decision that the other folds of its repeat suggest."""
+    """Score each fold with the calibration that the other folds of its repeat suggest."""
     rows = []
     for fold in folds:
-        own = logits[fold.repeat]
+        own = logits[fold.repeat - SEARCH_REPEAT - 1]
         # fold.train is exactly the images that the other folds score.
-        decision = choose_decision(own[fold.train], malignant[fold.train])
-        probability = decision.probability(own[fold.score])
-        rows.append(scores(malignant[fold.score], probability, decision.threshold))
+        calibration = platt_scaling(own[fold.train], malignant[fold.train])
+        rows.append(scores(malignant[fold.score], calibration.probability(own[fold.score])))
     return rows
 
 
-def summarise(
-    grouped: CrossValidation,
-    ungrouped: CrossValidation,
-    dev: ImageSet,
-    interval: EvaluateParams,
-    seed: int,
-) -> dict[str, Any]:
+def summarise(validation: CrossValidation, dev: ImageSet) -> dict[str, Any]:
     """Return the content of metrics/cross_validate.json.
 
     `pooled` scores the mean logit of each image over the repeats, with a calibration chosen
     on the same scores: what the final model is given, so it flatters a little. `pooled.single_auc`
-    is of all out-of-fold logits of a repeat, one network's an image, averaged over the repeats.
-    `ungrouped_minus_grouped.auc` is the difference of such averages over the repeats that both
-    have, with an interval that resamples near-duplicate groups.
+    is of all out-of-fold logits of a repeat, one network's per image, averaged over the repeats.
     """
-    n_both = min(len(grouped.logits), len(ungrouped.logits))
-    pooled = grouped.logits.mean(axis=0)
-    decision = choose_decision(pooled, dev.malignant)
-    probability = decision.probability(pooled)
+    pooled = validation.logits.mean(axis=0)
+    probability = platt_scaling(pooled, dev.malignant).probability(pooled)
     return {
-        **mean_and_sd(grouped.fold_scores),
+        **mean_and_sd(validation.fold_scores),
         "pooled": {
-            **scores(dev.malignant, probability, decision.threshold),
-            "single_auc": single_auc(grouped.logits, dev.malignant),
+            **scores(dev.malignant, probability),
+            "single_auc": single_auc(validation.logits, dev.malignant),
         },
-        "ungrouped": mean_and_sd(ungrouped.fold_scores),
-        "ungrouped_minus_grouped": auc_difference(
-            ungrouped.logits[:n_both],
-            grouped.logits[:n_both],
-            dev.malignant,
-            dev.group,
-            interval,
-            seed,
-        ),
     }
 
 
 def single_auc(logits: NDArray[np.float32], malignant: NDArray[np.bool_]) -> float:
-    """Return the mean over rows of the AUC of logits (R, N): of one network an image."""
+    """Return the mean over rows of the AUC of logits (R, N): of one network per image."""
     return float(np.mean([auc(malignant, row) for row in logits]))
 
 
-def fold_rows(
-    grouped: CrossValidation, ungrouped: CrossValidation
-) -> tuple[list[str], list[list[Any]]]:
-    """Return a table of the scores of each fold: column names, then rows."""
-    names = list(grouped.fold_scores[0])
+def fold_rows(validation: CrossValidation) -> tuple[list[str], list[list[Any]]]:
+    """Return the scores of each fold, one row per fold: column names, then rows."""
     rows = [
-        [f"{kind} {fold.repeat + 1}.{fold.number + 1}", *row.values()]
-        for kind, result in (("grouped", grouped), ("ungrouped", ungrouped))
-        for fold, row in zip(result.folds, result.fold_scores, strict=True)
+        [f"{fold.repeat - SEARCH_REPEAT}.{fold.number + 1}", *row.values()]
+        for fold, row in zip(validation.folds, validation.fold_scores, strict=True)
     ]
-    return ["fold", *names], rows
+    return ["fold", *validation.fold_scores[0]], rows

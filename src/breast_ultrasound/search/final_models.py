@@ -1,113 +1,101 @@
-"""The models: how they are trained, and what their cards say."""
+"""The models of the pipeline: how they are trained, and what their cards say."""
 
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import SPLITS, ImageSet
+from breast_ultrasound.data.dataset import SIDE, SPLITS, ImageSet
 from breast_ultrasound.data.folds import derive_seed
-from breast_ultrasound.evaluation.calibration import PLAIN, Decision, choose_decision
+from breast_ultrasound.data.pictures import TRANSFORM
+from breast_ultrasound.evaluation.calibration import (
+    NOT_CALIBRATED,
+    Calibration,
+    platt_scaling,
+)
 from breast_ultrasound.evaluation.metrics import scores
 from breast_ultrasound.files import InputError, read_arrays
-from breast_ultrasound.model.artifact import ModelCard
+from breast_ultrasound.model.artifact import ModelCard, TrainedModel
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import (
-    AugmentParams,
+    NO_AUGMENTATION,
+    Arithmetic,
     BaselineParams,
-    FinalParams,
     ModelParams,
     TrainingParams,
 )
 from breast_ultrasound.runs.execute import Executor
 from breast_ultrasound.runs.run import Run, RunResult, versions
+from breast_ultrasound.search.fold_runs import refuse_diverged
 
 # Apart from the folds' seeds, which have the path (repeat, fold).
-BASELINE_PATH, FINAL_PATH, CONTROL_PATH = (1_000_000,), (1_000_001,), (1_000_002,)
+BASELINE_PATH, FINAL_PATH = (1_000_000,), (1_000_001,)
 TORCHVISION_WIDTH = 64
-LeftOut = Literal["nothing", "leaked", "others"]
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A model: its card, the weights of each member, and a table with a row an epoch."""
-
-    card: ModelCard
-    weights: list[Mapping[str, NDArray[np.float32]]]
-    history: tuple[list[str], list[list[Any]]]  # column names, then rows
-
-
-def plan_models(
-    config: TrainingConfig,
-    final: FinalParams,
-    baseline: BaselineParams,
-    baseline_weights: Mapping[str, NDArray[np.float32]] | None,
-    dev: ImageSet,
-    seed: int,
-) -> dict[str, list[Run]]:
-    """Return the runs of each model by name.
-
-    `final` learns from all of dev, `retrained` not from the images with a near-duplicate in test,
-    and `control` not from as many others. The baseline's run is the longest, and comes first: the
-    others run beside it.
-    """
-    runs = {"baseline": [baseline_run(baseline, dev, seed, baseline_weights)]}
-    left_out: dict[str, LeftOut]
-    left_out = {"final": "nothing", "retrained": "leaked", "control": "others"}
-    for name, what in left_out.items():
-        runs[name] = final_runs(config, images_without(what, dev, seed), final.n_seeds, seed)
-    return runs
+Table = tuple[list[str], list[list[Any]]]  # column names, then rows
 
 
 def train_models(
-    plan: Mapping[str, list[Run]], out_of_fold: NDArray[np.float32], execute: Executor
-) -> dict[str, TrainedModel]:
-    """Carry out the runs of all models side by side.
+    plan: Mapping[str, list[Run]],
+    out_of_fold: NDArray[np.float32],
+    near_duplicate_correlation: float,
+    execute: Executor,
+) -> dict[str, tuple[TrainedModel, Table]]:
+    """Train the models of a plan side by side.
 
     Args:
+        plan: the runs of `baseline` and of `final`. The longest run comes first: the others run
+            beside it.
         out_of_fold: (N,) logits of the final configuration, of images not learned from: the
-            ensembles are calibrated on them. The baseline is not: plain probabilities, called at
-            0.5.
+            ensemble is calibrated on them. The baseline is not calibrated.
+        near_duplicate_correlation: for the cards.
+
+    Returns:
+        each model, and the history of its training, one row per epoch.
     """
-    everything = [run for runs in plan.values() for run in runs]
-    results = iter(execute(everything, ", ".join(plan)))
-    calibrated = choose_decision(out_of_fold, execute.malignant)
-    probability = calibrated.probability(out_of_fold)
-    estimates = scores(execute.malignant, probability, calibrated.threshold)
-    out_of_fold_scores = {f"out_of_fold_{name}": value for name, value in estimates.items()}
-    trained = {}
-    for name, runs in plan.items():
-        own = [next(results) for _ in runs]
-        decision, said = calibrated, out_of_fold_scores
+    runs = [run for runs in plan.values() for run in runs]
+    results = execute(runs, ", ".join(plan))
+    refuse_diverged(runs, results)
+    calibrated = platt_scaling(out_of_fold, execute.malignant)
+    estimates = scores(execute.malignant, calibrated.probability(out_of_fold))
+    models, place = {}, 0
+    for name, own_runs in plan.items():
+        own = results[place : place + len(own_runs)]
+        place += len(own_runs)
+        calibration, named = calibrated, {f"out_of_fold_{k}": v for k, v in estimates.items()}
         if name == "baseline":
-            decision, said = PLAIN, {"val_auc": float(own[0].val_auc.max())}
-        card = _card(runs, decision, said, execute)
-        trained[name] = TrainedModel(card, [result.weights for result in own], history_of(own))
-    return trained
+            calibration, named = NOT_CALIBRATED, {"val_auc": float(own[0].val_auc.max())}
+        card = _card(own_runs, calibration, named, near_duplicate_correlation, execute)
+        models[name] = TrainedModel(card, [result.weights for result in own]), history_of(own)
+    return models
 
 
 def _card(
-    runs: Sequence[Run], decision: Decision, said: Mapping[str, float], execute: Executor
+    runs: Sequence[Run],
+    calibration: Calibration,
+    estimates: Mapping[str, float],
+    near_duplicate_correlation: float,
+    execute: Executor,
 ) -> ModelCard:
     return ModelCard(
         config=runs[0].config,
+        image_size=SIDE,
+        transform=TRANSFORM,
+        near_duplicate_correlation=near_duplicate_correlation,
         seeds=[run.seed for run in runs],
-        temperature=decision.temperature,
-        offset=decision.offset,
-        threshold=decision.threshold,
+        temperature=calibration.temperature,
+        offset=calibration.offset,
         data=execute.data_digest,
         versions=versions(),
         trained_on=execute.trained_on,
-        scores=dict(said),
+        scores=dict(estimates),
     )
 
 
 def baseline_run(
     params: BaselineParams,
+    arithmetic: Arithmetic,
     dev: ImageSet,
     seed: int,
     weights: Mapping[str, NDArray[np.float32]] | None,
@@ -127,6 +115,7 @@ def baseline_run(
             dropout=0.0,
         ),
         training=TrainingParams(
+            arithmetic=arithmetic,
             n_epochs=params.n_epochs,
             batch_size=params.batch_size,
             optimizer="adamw",  # without decay it is Adam
@@ -139,9 +128,7 @@ def baseline_run(
             malignant_weight=1.0,
             focal_gamma=0.0,
         ),
-        augment=AugmentParams(
-            flip=0, rotation=0, scale=0, shift=0, contrast=0, brightness=0, cutout=0
-        ),
+        augment=NO_AUGMENTATION,
         test_time_augmentation=False,
         recalibrate_batch_norm=False,
     )
@@ -156,60 +143,42 @@ def baseline_run(
     )
 
 
-def images_without(left_out: LeftOut, dev: ImageSet, seed: int) -> NDArray[np.int64]:
-    """Return the dev images to learn from, as ascending indices.
-
-    Args:
-        left_out: `leaked` leaves out the images with a near-duplicate in test; `others` as many of
-            each
-            class, at random, of those without one: what remains is as much, and knows the
-                near-duplicates.
-    """
-    rng = np.random.default_rng(derive_seed(seed, *CONTROL_PATH))
-    kept = np.ones(len(dev), dtype=np.bool_)
-    if left_out == "leaked":
-        kept = ~dev.leaked
-    elif left_out == "others":
-        for malignant in (False, True):
-            of_class = dev.malignant == malignant
-            free = rng.permutation(np.nonzero(of_class & ~dev.leaked)[0])
-            n_leaked = (of_class & dev.leaked).sum()
-            if len(free) < n_leaked:
-                print(
-                    f"warning: {n_leaked} {'malignant' if malignant else 'benign'} images have a "
-                    f"near-duplicate in test, only {len(free)} have none: the control learns "
-                    "from more images; raise preprocess.near_duplicate_correlation to compare them",
-                    file=sys.stderr,
-                )
-            kept[free[:n_leaked]] = False
-    return np.nonzero(kept)[0]
-
-
 def final_runs(
-    config: TrainingConfig, images: NDArray[np.int64], n_seeds: int, seed: int
+    config: TrainingConfig,
+    images: NDArray[np.int64],
+    n_seeds: int,
+    seed: int,
+    score: NDArray[np.int64] | None = None,
 ) -> list[Run]:
     """Return a run for each member of the ensemble.
 
     Args:
-        images: indices of the images to learn from, into dev.
+        images: indices of the images to learn from.
+        score: indices of images to score; None keeps the weights instead.
 
     Raises:
-        InputError: there are fewer than two.
+        InputError: there are fewer than two images to learn from.
     """
     if len(images) < 2:
         raise InputError(
             f"expected at least 2 images to train on, got {len(images)}; "
             "change preprocess.near_duplicate_correlation"
         )
-    nothing = np.arange(0)
+    scored = np.arange(0) if score is None else score
     return [
-        Run(config, derive_seed(seed, *FINAL_PATH, member), images, nothing, keep_weights=True)
+        Run(
+            config,
+            derive_seed(seed, *FINAL_PATH, member),
+            images,
+            scored,
+            keep_weights=score is None,
+        )
         for member in range(n_seeds)
     ]
 
 
 def read_out_of_fold(path: Path, n_images: int) -> NDArray[np.float32]:
-    """Return the mean out-of-fold logit of each image over the repeats, (N,).
+    """Return the out-of-fold logits of each repeat, (R, N).
 
     Raises:
         InputError: no such file, or it is of another set of images.
@@ -222,8 +191,7 @@ def read_out_of_fold(path: Path, n_images: int) -> NDArray[np.float32]:
         )
     if not (len(logits) and np.isfinite(logits).all()):
         raise InputError(f"{path}: logits: expected finite numbers; run `dvc repro` again")
-    mean: NDArray[np.float32] = logits.mean(axis=0)
-    return mean
+    return logits
 
 
 def history_of(results: Sequence[RunResult]) -> tuple[list[str], list[list[Any]]]:

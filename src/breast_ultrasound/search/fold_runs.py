@@ -1,13 +1,15 @@
 """Runs on folds: what the searches and the cross-validation have in common."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.data.folds import Fold
+from breast_ultrasound.files import InputError
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import Params
+from breast_ultrasound.ranking import auc
 from breast_ultrasound.runs.run import Run, RunResult
 
 # Carries out runs under a label for the progress bar: an Executor, or a test's function.
@@ -32,10 +34,23 @@ def run_on(config: TrainingConfig, fold: Fold) -> Run:
 
 
 def fold_auc(result: RunResult, fold: Fold, malignant: NDArray[np.bool_]) -> float:
-    """Return the AUC of a run on its fold's scored images."""
-    from sklearn.metrics import roc_auc_score
+    """Return the AUC of a run on its fold's scored images.
 
-    return float(roc_auc_score(malignant[fold.score], result.logits))
+    A diverged training counts as 0, below any other.
+    """
+    if not np.isfinite(result.logits).all():
+        return 0.0
+    return auc(malignant[fold.score], result.logits)
+
+
+def refuse_diverged(runs: Sequence[Run], results: Sequence[RunResult]) -> None:
+    """Raise InputError where a training diverged, and say what to lower."""
+    rates = [run.config.lr for run, r in zip(runs, results, strict=True) if r.diverged]
+    if rates:
+        raise InputError(
+            f"{len(rates)} of {len(runs)} trainings diverged, at the learning rate {rates[0]:g}: "
+            "lower lr, tune_lr.high or grid_search.lr_multiplier"
+        )
 
 
 def short(lr: float) -> float:

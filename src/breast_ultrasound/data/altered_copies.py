@@ -1,4 +1,4 @@
-"""Which way of comparing finds altered copies: the evidence for the one in data/near_duplicates.py.
+"""Which way of comparing finds altered copies: the reason for the one in data/near_duplicates.py.
 
 Every image of the official file is copied with a change; a copy is found when it and its original
 count as near-duplicates; of five changes of lighting the worst counts. Beside it stand the pairs
@@ -7,22 +7,16 @@ the method finds among the originals, and at most how many of them are false: we
 unrelated, and disagreed in label as often as any two images, they would make all the disagreement.
 """
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from breast_ultrasound.data.dataset import SIDE, read_official
+from breast_ultrasound.data.dataset import SIDE
 from breast_ultrasound.data.near_duplicates import best_correlation, standardise
-from breast_ultrasound.data.source import FILE_NAME, fetch_official
-from breast_ultrasound.params import load_params
-from tools.workspace import ROOT
 
 Images = NDArray[np.uint8]
 Similarity = Callable[[Images, Images], NDArray[np.floating[Any]]]
@@ -90,7 +84,7 @@ def smoothed(one: Images, other: Images) -> NDArray[np.float64]:
     return best_correlation(*(ndimage.gaussian_filter(i, (0, 0.7, 0.7)) for i in (one, other)))
 
 
-def hashed(function: Callable[[Image.Image], imagehash.ImageHash]) -> Similarity:
+def hashed(function: Callable[[Image.Image], Any]) -> Similarity:
     """Compare perceptual hashes, of images or their mirror images, by −1 × the bits that differ."""
 
     def bits(images: Images) -> NDArray[np.float32]:
@@ -107,39 +101,44 @@ def hashed(function: Callable[[Image.Image], imagehash.ImageHash]) -> Similarity
     return compare
 
 
-METHODS: dict[str, tuple[Similarity, tuple[float, ...]]] = {
-    "correlation": (straight, (0.93, 0.95, 0.97)),
-    "… or mirrored": (or_mirrored, (0.93, 0.95, 0.97)),
-    "… or shifted by 1": (best_correlation, (0.90, 0.93, 0.94, 0.95, 0.96, 0.97, 0.99)),
-    "… and blurred": (smoothed, (0.95, 0.96, 0.965, 0.97, 0.98)),
-    "pHash": (hashed(imagehash.phash), (-14, -12, -10, -8)),
-    "dHash": (hashed(imagehash.dhash), (-12, -11, -10, -8)),
-}
+def methods() -> dict[str, tuple[Similarity, tuple[float, ...]]]:
+    """Return the ways of comparing, by name, with the thresholds to try."""
+    import imagehash
+
+    return {
+        "correlation": (straight, (0.93, 0.95, 0.97)),
+        "… or mirrored": (or_mirrored, (0.93, 0.95, 0.97)),
+        "… or shifted by 1": (best_correlation, (0.90, 0.93, 0.94, 0.95, 0.96, 0.97, 0.99)),
+        "… and blurred": (smoothed, (0.95, 0.96, 0.965, 0.97, 0.98)),
+        "pHash": (hashed(imagehash.phash), (-14, -12, -10, -8)),
+        "dHash": (hashed(imagehash.dhash), (-12, -11, -10, -8)),
+    }
 
 
-def main() -> None:
-    """Print a table in Markdown: a row a method and threshold, a column a change."""
-    search_path = load_params(ROOT / "params.yaml").data.search_path
-    with tempfile.TemporaryDirectory() as folder:
-        raw = Path(folder) / FILE_NAME
-        fetch_official(search_path, raw)
-        images, malignant, _ = read_official(raw)
+def rows_of(images: Images, malignant: NDArray[np.bool_]) -> tuple[list[str], list[list[Any]]]:
+    """Return the table, one row per method and threshold: column names, then rows.
+
+    Columns are the pairs found among the originals, at most how many of them are false, and the
+    share of copies found, by what was done to them.
+    """
     copies = changes(images)
     first, second = np.triu_indices(len(images), k=1)
     opposite = malignant[first] != malignant[second]
-    print(f"| compared by | from | pairs | false, at most | {' | '.join(copies)} |")
-    print("| --- " * (4 + len(copies)) + "|")
-    for name, (similarity, thresholds) in METHODS.items():
+    rows = []
+    for name, (similarity, thresholds) in methods().items():
         pairs = similarity(images, images)[first, second]
         found = [[np.diag(similarity(images, c)) for c in kind] for kind in copies.values()]
         for threshold in thresholds:
-            called = pairs >= threshold
-            false = min(called.sum(), opposite[called].sum() / opposite.mean())
-            recall = [min((f >= threshold).mean() for f in kind) for kind in found]
+            near = pairs >= threshold
+            false = min(near.sum(), opposite[near].sum() / opposite.mean())
+            recall = [min(float((f >= threshold).mean()) for f in kind) for kind in found]
             shown = f"{threshold:.3g}" if threshold > 0 else f"{-threshold:.0f} bits"
-            cells = [name, shown, f"{called.sum()}", f"{false:.0f}", *(f"{r:.0%}" for r in recall)]
-            print(f"| {' | '.join(cells)} |", flush=True)
+            rows.append([name, shown, int(near.sum()), round(false), *recall])
+    return ["compared_by", "from", "pairs", "false_at_most", *copies], rows
 
 
-if __name__ == "__main__":
-    main()
+def summarise(columns: list[str], rows: list[list[Any]]) -> dict[str, Any]:
+    """Return the share of altered copies that the project's way finds at its cut, by change."""
+    (own,) = [row for row in rows if row[:2] == ["… or shifted by 1", "0.95"]]
+    names = [name.replace(" ", "_").replace("°", "").replace(",", "") for name in columns[4:]]
+    return dict(zip(["pairs", "false_at_most", *names], own[2:], strict=True))

@@ -1,0 +1,61 @@
+"""What near-duplicates do to scores, on test images and across folds. Reads test images."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+
+
+def main(
+    dev: Annotated[Path, typer.Option(help="The dev images.")],
+    test: Annotated[Path, typer.Option(help="The test images.")],
+    config: Annotated[Path, typer.Option(help="The chosen configuration.")],
+    out_of_fold: Annotated[Path, typer.Option(help="Out-of-fold logits on grouped folds.")],
+    baseline: Annotated[Path, typer.Option(help="Folder of the baseline.")],
+    final: Annotated[Path, typer.Option(help="Folder of the final model.")],
+    metrics: Annotated[Path, typer.Option(help="Written: scores and differences.")],
+    plots: Annotated[Path, typer.Option(help="Written: folder of figures and tables.")],
+    params: ParamsFile = Path("params.yaml"),
+    workers: Workers = 0,
+    device: Device = "auto",
+    cache: Cache = None,
+) -> None:
+    """Write the scores of models that know test's near-duplicates and of one that does not."""
+    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.evaluation import figures
+    from breast_ultrasound.evaluation.leakage import cut_rows, effects_on_test
+    from breast_ultrasound.files import write_csv, write_json
+    from breast_ultrasound.model.arithmetic import limit_process
+    from breast_ultrasound.model.artifact import load_model
+    from breast_ultrasound.model.training import read_config
+    from breast_ultrasound.params import load_params
+    from breast_ultrasound.runs.execute import find_resources
+    from breast_ultrasound.search.final_models import read_out_of_fold
+    from breast_ultrasound.search.leakage import effect_on_folds, models_on_test
+
+    settings, chosen = load_params(params), read_config(config)
+    known, images = ImageSet.load(dev), ImageSet.load(test)
+    arithmetic = chosen.training.arithmetic
+    resources = find_resources(device, arithmetic, workers, cache)
+    scored_on = limit_process(arithmetic, resources.device)
+    grouped = read_out_of_fold(out_of_fold, len(known))
+    pipeline = {"baseline": load_model(baseline), "final": load_model(final)}
+    models = models_on_test(chosen, pipeline, known, images, settings.seed, resources)
+    effects = effects_on_test(models, images, settings.evaluate, settings.seed)
+    folds = effect_on_folds(chosen, known, grouped, settings, resources)
+    write_json(metrics, {**effects, "folds": folds, "scored_on": scored_on})
+    shown = {name: models[name] for name in ("baseline", "final")}
+    write_csv(plots / "cuts.csv", *cut_rows(shown, images, known))
+    figures.leakage(effects, plots / "leakage.png")
+    gain = folds["ungrouped_minus_grouped"]
+    typer.echo(
+        f"folds that near-duplicates may cross − folds that they may not: AUC {gain['auc']:+.3f} "
+        f"[{gain['auc_low']:+.3f}, {gain['auc_high']:+.3f}]"
+    )
+
+
+app = command(main)
+if __name__ == "__main__":
+    app()
