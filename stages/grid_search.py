@@ -1,4 +1,4 @@
-"""Choose among combinations of settings, the loss as shipped, on grouped folds of dev."""
+"""Choose architecture, loss and regularisation among combinations, on grouped folds of dev."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,9 @@ def main(
     lr: Annotated[Path, typer.Option(help="The learning rate, from tune_lr.")],
     config: Annotated[Path, typer.Option(help="Written: the chosen configuration.")],
     metrics: Annotated[Path, typer.Option(help="Written: its score.")],
-    ranking: Annotated[Path, typer.Option(help="Written: a row a setting, the chosen one first.")],
+    ranking: Annotated[
+        Path, typer.Option(help="Written: one row per setting, the chosen one first.")
+    ],
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
@@ -26,7 +28,12 @@ def main(
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import Executor, find_resources
     from breast_ultrasound.search.fold_runs import start_config
-    from breast_ultrasound.search.grid import ranking_rows, search_grid, summarise
+    from breast_ultrasound.search.grid import (
+        divergence_warning,
+        ranking_rows,
+        search_grid,
+        summarise,
+    )
 
     settings = load_params(params)
     images = ImageSet.load(dev)
@@ -38,6 +45,7 @@ def main(
         settings.grid_search,
         folds[: settings.grid_search.n_folds],
         images.malignant,
+        settings.seed,
         execute,
     )
     chosen = ranked[0]
@@ -45,6 +53,8 @@ def main(
     write_csv(ranking, *ranking_rows(ranked))
     write_json(metrics, {**summarise(ranked), "trained_on": execute.trained_on})
     typer.echo(f"chosen of {len(ranked)}: {chosen.name}: mean fold AUC {chosen.auc:.3f}")
+    if warning := divergence_warning(ranked):
+        typer.echo(f"warning: {warning}", err=True)
 
 
 app = command(main)

@@ -31,10 +31,20 @@ def run_on(config: TrainingConfig, fold: Fold) -> Run:
     return Run(config, fold.seed, fold.train, fold.score)
 
 
+def has_diverged(result: RunResult) -> bool:
+    """Whether a training diverged: its logits are not all finite."""
+    return not np.isfinite(result.logits).all()
+
+
 def fold_auc(result: RunResult, fold: Fold, malignant: NDArray[np.bool_]) -> float:
-    """Return the AUC of a run on its fold's scored images."""
+    """Return the AUC of a run on its fold's scored images.
+
+    A diverged training counts as 0, below any other.
+    """
     from sklearn.metrics import roc_auc_score
 
+    if has_diverged(result):
+        return 0.0
     return float(roc_auc_score(malignant[fold.score], result.logits))
 
 
