@@ -11,7 +11,7 @@ from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, comman
 def main(
     dev: Annotated[Path, typer.Option(help="The images.")],
     metrics: Annotated[Path, typer.Option(help="Written: the learning rate.")],
-    trials: Annotated[Path, typer.Option(help="Written: a row a trial.")],
+    trials: Annotated[Path, typer.Option(help="Written: one row per trial.")],
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
@@ -25,7 +25,7 @@ def main(
 
     settings = load_params(params)
     if settings.lr is not None:
-        write_csv(trials, ("trial", "lr", "auc", "n_folds", "pruned"), [])
+        write_csv(trials, ("trial", "lr", "auc", "n_folds", "stopped"), [])
         write_json(metrics, {"lr": settings.lr, "source": "params.yaml"}, exact=True)
         typer.echo(f"learning rate {settings.lr:g}, pinned in {params}")
         return
@@ -51,7 +51,8 @@ def main(
     summary = {"lr": best.lr, "source": "search", "auc": best.auc}
     write_json(metrics, {**summary, "trained_on": execute.trained_on})
     typer.echo(f"learning rate {best.lr:g}: mean fold AUC {best.auc:.3f}")
-    if warning := learning_rate.edge_warning(best.lr, tuning):
+    warnings = learning_rate.divergence_warning(found), learning_rate.edge_warning(best.lr, tuning)
+    for warning in filter(None, warnings):
         typer.echo(f"warning: {warning}", err=True)
 
 
