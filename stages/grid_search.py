@@ -27,20 +27,15 @@ def main(
     from breast_ultrasound.files import read_number, write_csv, write_json
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import Executor, find_resources
+    from breast_ultrasound.search import grid
     from breast_ultrasound.search.fold_runs import start_config
-    from breast_ultrasound.search.grid import (
-        divergence_warning,
-        ranking_rows,
-        search_grid,
-        summarise,
-    )
 
     settings = load_params(params)
     images = ImageSet.load(dev)
     folds = make_folds(images.malignant, images.group, settings.folds.n_splits, settings.seed)
     start = start_config(settings, read_number(lr, "lr"))
     execute = Executor(images.images, images.malignant, find_resources(device, workers, cache))
-    ranked = search_grid(
+    ranked = grid.search_grid(
         start,
         settings.grid_search,
         folds[: settings.grid_search.n_folds],
@@ -50,10 +45,10 @@ def main(
     )
     chosen = ranked[0]
     write_json(config, chosen.config.model_dump(), exact=True)
-    write_csv(ranking, *ranking_rows(ranked))
-    write_json(metrics, {**summarise(ranked), "trained_on": execute.trained_on})
+    write_csv(ranking, *grid.ranking_rows(ranked))
+    write_json(metrics, {**grid.summarise(ranked), "trained_on": execute.trained_on})
     typer.echo(f"chosen of {len(ranked)}: {chosen.name}: mean fold AUC {chosen.auc:.3f}")
-    if warning := divergence_warning(ranked):
+    if warning := grid.divergence_warning(ranked):
         typer.echo(f"warning: {warning}", err=True)
 
 

@@ -161,11 +161,8 @@ def search_grid(
     Returns:
         all settings, the chosen one first, see `rank`.
     """
-    going = []
-    for setting in settings_of(params, config.training.loss, seed):
-        candidate = apply_setting(config, setting)
-        flops = count_flops(candidate.model, SIDE) * candidate.training.n_epochs
-        going.append(Candidate(setting, candidate, flops))
+    settings = settings_of(params, config.training.loss, seed)
+    going = [_candidate(config, setting) for setting in settings]
     stopped: list[Candidate] = []
     *first, last = _rungs(params.first_epochs, config.training.n_epochs, len(folds))
     for rung in first:
@@ -176,6 +173,11 @@ def search_grid(
             stopped += [s for s in scored if s not in going]
     finalists = _score_on(going, last, folds, malignant, execute) if going else []
     return rank([*finalists, *stopped], params.tie)
+
+
+def _candidate(config: TrainingConfig, setting: dict[str, Any]) -> Candidate:
+    own = apply_setting(config, setting)
+    return Candidate(setting, own, count_flops(own.model, SIDE) * own.training.n_epochs)
 
 
 def _rungs(first_epochs: int, n_epochs: int, n_folds: int) -> list[Rung]:
@@ -203,7 +205,7 @@ def _score_on(
         for s, own in zip(candidates, todo, strict=True)
         for fold in own
     ]
-    results = iter(execute(runs, f"rung {rung.number}: {len(candidates)} settings"))
+    results = iter(execute(runs, f"{len(candidates)} settings, rung {rung.number}"))
     scored = []
     for candidate, aucs, own in zip(candidates, done, todo, strict=True):
         new = [next(results) for _ in own]

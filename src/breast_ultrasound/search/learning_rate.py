@@ -57,14 +57,13 @@ def tune_learning_rate(
 
     The first round is spread evenly over the range, so that nothing speaks for its middle; the
     others are proposed by Optuna's TPE (Bergstra et al. 2011). The trials of a round are proposed
-    together and run side by side, fold after fold. After the first round a trial stops whose mean
-    so far is below the median of the finished ones' on the same folds. The round's size is fixed,
-    so that the proposals do not depend on the number of workers; a search that was killed proposes
-    the same again and finds its runs in the cache.
+    together and run side by side, fold after fold; of the later rounds those stop that do worse
+    than most before them. The round's size is fixed, so that the proposals do not depend on the
+    number of workers; a search that was killed proposes the same again and finds its runs in the
+    cache.
 
     Args:
         folds: the folds to score on, in this order.
-        execute: carries out runs.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -76,16 +75,11 @@ def tune_learning_rate(
     trials: list[Trial] = []
     for first in range(0, params.n_trials, params.round_size):
         asked = [study.ask() for _ in range(min(params.round_size, params.n_trials - first))]
-        rates = [
-            short(trial.suggest_float("lr", params.low, params.high, log=True)) for trial in asked
-        ]
-        started = [Trial(own.number, lr) for own, lr in zip(asked, rates, strict=True)]
-        trials += _run_round(started, asked, trials, config, folds, malignant, execute)
-        for own, trial in zip(asked, trials[first:], strict=True):
-            if trial.stopped == "finished":
-                study.tell(own, trial.auc)
-            else:
-                study.tell(own, state=optuna.trial.TrialState.PRUNED)
+        rates = [own.suggest_float("lr", params.low, params.high, log=True) for own in asked]
+        started = [Trial(own.number, short(lr)) for own, lr in zip(asked, rates, strict=True)]
+        done = _run_round(started, asked, trials, config, folds, malignant, execute)
+        _tell(study, asked, done)
+        trials += done
     return trials
 
 
@@ -119,6 +113,15 @@ def _run_round(
             poor = step + 1 < len(folds) and _is_poor(trial, earlier)
             trials[i] = replace(trial, pruned=poor and not trial.diverged)
     return trials
+
+
+def _tell(study: optuna.Study, asked: Sequence[optuna.Trial], trials: Sequence[Trial]) -> None:
+    """Tell the study how the trials of a round ended."""
+    for own, trial in zip(asked, trials, strict=True):
+        if trial.stopped == "finished":
+            study.tell(own, trial.auc)
+        else:  # its last report stands for it
+            study.tell(own, state=optuna.trial.TrialState.PRUNED)
 
 
 def _is_poor(trial: Trial, earlier: Sequence[Trial]) -> bool:
