@@ -1,4 +1,4 @@
-"""Choose among combinations of settings, the loss as shipped, on grouped folds of dev."""
+"""Choose architecture, loss and regularisation among combinations, on grouped folds of dev."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,8 +25,8 @@ def main(
     from breast_ultrasound.files import read_number, write_csv, write_json
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import Executor, find_resources
+    from breast_ultrasound.search import grid
     from breast_ultrasound.search.fold_runs import start_config
-    from breast_ultrasound.search.grid import ranking_rows, search_grid, summarise
 
     settings = load_params(params)
     images = ImageSet.load(dev)
@@ -35,18 +35,21 @@ def main(
     arithmetic = settings.training.arithmetic
     resources = find_resources(device, arithmetic, workers, cache)
     execute = Executor(images.images, images.malignant, resources, arithmetic)
-    ranked = search_grid(
+    ranked = grid.search_grid(
         start,
         settings.grid_search,
         folds[: settings.grid_search.n_folds],
         images.malignant,
+        settings.seed,
         execute,
     )
     chosen = ranked[0]
     write_json(config, chosen.config.model_dump(), exact=True)
-    write_csv(ranking, *ranking_rows(ranked))
-    write_json(metrics, {**summarise(ranked), "trained_on": execute.trained_on})
+    write_csv(ranking, *grid.ranking_rows(ranked))
+    write_json(metrics, {**grid.summarise(ranked), "trained_on": execute.trained_on})
     typer.echo(f"chosen of {len(ranked)}: {chosen.name}: mean fold AUC {chosen.auc:.3f}")
+    if warning := grid.divergence_warning(ranked):
+        typer.echo(f"warning: {warning}", err=True)
 
 
 app = command(main)

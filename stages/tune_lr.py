@@ -25,7 +25,7 @@ def main(
 
     settings = load_params(params)
     if settings.lr is not None:
-        write_csv(trials, ("trial", "lr", "auc", "n_folds", "pruned"), [])
+        write_csv(trials, ("trial", "lr", "auc", "n_folds", "stopped"), [])
         write_json(metrics, {"lr": settings.lr, "source": "params.yaml"}, exact=True)
         typer.echo(f"learning rate {settings.lr:g}, pinned in {params}")
         return
@@ -53,7 +53,8 @@ def main(
     summary = {"lr": best.lr, "source": "search", "auc": best.auc}
     write_json(metrics, {**summary, "trained_on": execute.trained_on})
     typer.echo(f"learning rate {best.lr:g}: mean fold AUC {best.auc:.3f}")
-    if warning := learning_rate.edge_warning(best.lr, tuning):
+    warnings = learning_rate.divergence_warning(found), learning_rate.edge_warning(best.lr, tuning)
+    for warning in filter(None, warnings):
         typer.echo(f"warning: {warning}", err=True)
 
 

@@ -1,9 +1,11 @@
 """The files that the project ships agree with each other and with the code."""
 
 import ast
+import json
 import re
 import shlex
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import pytest
 import yaml
 from dvc_render.vega_templates import TEMPLATES
 
+from breast_ultrasound.model.training import TrainingConfig
+from breast_ultrasound.search.grid import Candidate, ranking_rows
 from breast_ultrasound.search.learning_rate import Trial, trial_rows
 from tests.imports import PACKAGE, all_imports, direct_imports
 from tools.workspace import ROOT, dvc_stages, stage_command
@@ -93,9 +97,22 @@ def test_templates_of_plots_are_dvcs_or_here_and_used() -> None:
 
 def test_the_plot_of_trials_tells_the_stopped_ones() -> None:
     """A mean over the first folds only is not one to compare."""
-    columns, rows = trial_rows([Trial(0, 0.1, (0.9, 0.8), False), Trial(1, 0.2, (0.7,), True)])
-    assert "datum.pruned" in (ROOT / ".dvc/plots/trials.json").read_text()
-    assert [row[columns.index("pruned")] for row in rows] == [0, 1]
+    trials = [
+        Trial(0, 0.1, (0.9, 0.8)),
+        Trial(1, 0.2, (0.7,), pruned=True),
+        Trial(2, 0.3, (0.0,), diverged=True),
+    ]
+    columns, rows = trial_rows(trials)
+    shape = json.loads((ROOT / ".dvc/plots/trials.json").read_text())["encoding"]["shape"]
+    assert [row[columns.index(shape["field"])] for row in rows] == shape["scale"]["domain"]
+
+
+def test_the_plot_of_the_grid_tells_where_settings_stopped(config: TrainingConfig) -> None:
+    """A mean over fewer folds or epochs is not one to compare."""
+    settings = [Candidate({}, config, 1, rung, 1, (0.9,)) for rung in (3, 2, 1)]
+    columns, rows = ranking_rows([*settings, replace(settings[0], diverged=True)])
+    shape = json.loads((ROOT / ".dvc/plots/ranking.json").read_text())["encoding"]["shape"]
+    assert [row[columns.index(shape["field"])] for row in rows] == shape["scale"]["domain"]
 
 
 def test_params_named_in_dvc_yaml_exist() -> None:

@@ -31,8 +31,18 @@ TINY: dict[str, Any] = {
     # Ten digits, to notice rounding on the way.
     "training": {"n_epochs": 1, "ema_decay": 0.5, "weight_decay": 0.0123456789},
     "folds": {"n_splits": 2},
-    "tune_lr": {"n_trials": 2, "n_folds": 1},
-    "grid_search": {"n_folds": 1, "input_size": None, "label_smoothing": None},
+    "tune_lr": {"n_trials": 2, "round_size": 2, "n_folds": 1},
+    # Three losses: one stops in the first rung.
+    "grid_search": {
+        "max_settings": 3,
+        "first_epochs": 1,
+        "n_folds": 2,
+        "stem": None,
+        "width": None,
+        "blocks": None,
+        "label_smoothing": None,
+        "dropout": None,
+    },
     "cross_validate": {"n_repeats": 1},
     "baseline": {"n_epochs": 1},
     "final": {"n_seeds": 1},

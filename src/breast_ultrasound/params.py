@@ -32,6 +32,7 @@ InputSize = Annotated[int, Field(ge=28, le=224)]  # pixels a side
 # (convolutions in channels_last, backward) and dies of it, or worse, does not.
 Width = Annotated[int, Field(ge=8, le=256)]
 Blocks = Annotated[int, Field(ge=0, le=8)]  # residual blocks of a stage; 0 leaves it out
+BlocksOfStages = Annotated[list[Blocks], Field(min_length=4, max_length=4)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]  # probability
 Smoothing = Annotated[float, Field(ge=0, lt=1)]
 WeightDecay = Annotated[float, Field(ge=0, le=1)]
@@ -51,11 +52,17 @@ class Section(BaseModel):
     @classmethod
     def refuse_truth(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse true and false where a number is expected, which pydantic takes for 1 and 0."""
-        values = value if isinstance(value, list) else [value]
         annotation = cls.model_fields[info.field_name or ""].annotation
-        if annotation is not bool and any(isinstance(item, bool) for item in values):
+        if annotation is not bool and _holds_truth(value):
             raise ValueError(f"expected a number or a word, got {value}")
         return value
+
+
+def _holds_truth(value: Any) -> bool:
+    """Whether a value is true or false, or a list that holds one, itself or in a list."""
+    if isinstance(value, list):
+        return any(_holds_truth(item) for item in value)
+    return isinstance(value, bool)
 
 
 class DataParams(Section):
@@ -79,7 +86,7 @@ class ModelParams(Section):
     stem: Stem
     input_size: InputSize
     width: Width
-    blocks: list[Blocks] = Field(min_length=4, max_length=4)  # of each stage
+    blocks: BlocksOfStages
     dropout: Dropout
 
 
@@ -144,15 +151,19 @@ class TuneLrParams(Section):
 class GridSearchParams(Section):
     """Values to try together; null keeps the one value of the sections above."""
 
-    n_folds: int = Field(ge=1)
+    max_settings: int = Field(ge=1, le=1000)  # of more combinations as many are drawn by seed
+    first_epochs: int = Field(ge=1, le=1000)  # of the first rung, on one fold
+    reduction: int = Field(ge=2, le=100)  # after each rung 1 in so many goes on
+    n_folds: int = Field(ge=1)  # of the last rung
     tie: float = Field(ge=0, le=1)  # AUC
     stem: list[Stem] | None = Field(min_length=1)
-    input_size: list[InputSize] | None = Field(min_length=1)
     width: list[Width] | None = Field(min_length=1)
-    dropout: list[Dropout] | None = Field(min_length=1)
+    blocks: list[BlocksOfStages] | None = Field(min_length=1)
+    input_size: list[InputSize] | None = Field(min_length=1)
     loss: list[Loss] | None = Field(min_length=1)
     label_smoothing: list[Smoothing] | None = Field(min_length=1)
     malignant_weight: list[Positive] | None = Field(min_length=1)
+    dropout: list[Dropout] | None = Field(min_length=1)
     weight_decay: list[WeightDecay] | None = Field(min_length=1)
     lr_multiplier: list[Positive] | None = Field(min_length=1)
 

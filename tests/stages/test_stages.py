@@ -28,6 +28,7 @@ from breast_ultrasound.model.artifact import ModelCard, save_model
 from breast_ultrasound.model.training import TrainingConfig, read_config
 from breast_ultrasound.params import load_params
 from breast_ultrasound.runs import execute
+from breast_ultrasound.runs.run import Run, RunResult
 from breast_ultrasound.search.cross_validation import cross_validate
 from breast_ultrasound.search.final_models import read_out_of_fold
 from breast_ultrasound.search.fold_runs import run_on, start_config
@@ -86,6 +87,10 @@ def test_metric_names_are_stable(finished: tuple[Path, Reads]) -> None:
     }
     assert metrics["tune_lr"].keys() == {"lr", "source", "auc", "trained_on"}
     assert metrics["tune_lr"]["source"] == "search"
+    grid = metrics["grid_search"]
+    counts = {name: value for name, value in grid.items() if name.startswith("n_")}
+    assert counts == {"n_settings": 3, "n_finalists": 2, "n_diverged": 0}
+    assert grid.keys() == {"auc", "auc_sd", *counts, "chosen", "trained_on"}
 
 
 def test_metrics_name_the_machine_where_it_decides(finished: tuple[Path, Reads]) -> None:
@@ -221,6 +226,41 @@ def test_a_pinned_rate_skips_the_search(
         "lr": 0.00123456789,
         "source": "params.yaml",
     }
+
+
+@pytest.mark.parametrize(("stage", "n"), [("tune_lr", 1), ("grid_search", 2)])
+def test_trainings_that_diverge_are_warned_of_and_only_all_are_an_error(
+    stage: str,
+    n: int,
+    finished: tuple[Path, Reads],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("data", "metrics"):
+        shutil.copytree(finished[0] / name, tmp_path / name)
+    write_params(tmp_path / "params.yaml", TINY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BREAST_ULTRASOUND_WORKERS", "1")
+    diverging: list[Run] = []
+
+    def train(run: Run, *_: object) -> RunResult:
+        logits = np.random.default_rng(0).normal(size=len(run.score)).astype(np.float32)
+        if len(diverging) < n:
+            diverging.append(run)
+            logits *= np.nan
+        return RunResult(logits, np.zeros(1), np.zeros(0))
+
+    monkeypatch.setattr(execute, "train", train)
+    monkeypatch.setenv("BREAST_ULTRASOUND_CACHE", str(tmp_path / "cache"))
+    result = call(stage)
+    assert result.exit_code == 0, result.output
+    assert re.search(rf"warning: {n} of \d (trials|settings) diverged", result.stderr)
+    n = 1000
+    monkeypatch.setenv("BREAST_ULTRASOUND_CACHE", str(tmp_path / "other"))
+    result = call(stage)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith("error: expected a ")
+    assert "lower" in result.stderr
 
 
 @pytest.mark.parametrize("stage", STAGES)

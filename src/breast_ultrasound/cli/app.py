@@ -6,6 +6,7 @@ from breast_ultrasound.cli import cache
 from breast_ultrasound.cli.audit import audit
 from breast_ultrasound.cli.predict import predict
 from breast_ultrasound.cli.resplit import resplit
+from breast_ultrasound.cli.trials import trials
 from breast_ultrasound.console import Group, guarded
 
 app = typer.Typer(
@@ -15,9 +16,9 @@ app = typer.Typer(
 
 @app.callback()
 def main() -> None:
-    """The trained model, near-duplicate images in data sets with splits, and the cache."""
+    """The trained model, near-duplicate images in data sets, the searches and the cache."""
 
 
-for command in (predict, audit, resplit):
+for command in (predict, audit, resplit, trials):
     app.command()(guarded(command))
 app.add_typer(cache.app, name="cache")

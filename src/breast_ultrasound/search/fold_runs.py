@@ -33,12 +33,17 @@ def run_on(config: TrainingConfig, fold: Fold) -> Run:
     return Run(config, fold.seed, fold.train, fold.score)
 
 
+def has_diverged(result: RunResult) -> bool:
+    """Whether a training diverged: its logits are not all finite."""
+    return not np.isfinite(result.logits).all()
+
+
 def fold_auc(result: RunResult, fold: Fold, malignant: NDArray[np.bool_]) -> float:
     """Return the AUC of a run on its fold's scored images.
 
     A diverged training counts as 0, below any other.
     """
-    if not np.isfinite(result.logits).all():
+    if has_diverged(result):
         return 0.0
     return auc(malignant[fold.score], result.logits)
 
