@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,12 @@ def test_planted_copies_in_folders_are_found(tmp_path: Path, images: np.ndarray)
     }
     with Image.open(written / "a.png") as sheet:
         assert sheet.width > 500
+
+
+def test_the_version_is_the_installed_ones() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.stdout == f"breast-ultrasound {metadata.version('breast-ultrasound')}\n"
 
 
 def test_leakage_over_the_limit_is_exit_code_1(tmp_path: Path, images: np.ndarray) -> None:

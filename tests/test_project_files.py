@@ -4,6 +4,7 @@ import ast
 import re
 import shlex
 import tomllib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,11 @@ def test_constraints_pin_every_dependency() -> None:
         re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r"^([\w.-]+)==", text, re.M)
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for entry in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
-        assert re.split(r"[<>=]", entry)[0].lower() in pinned, entry
+    extras = project["optional-dependencies"]
+    for entry in [*project["dependencies"], *chain(*extras.values())]:
+        name = re.split(r"[<>=[]", entry)[0].lower()
+        assert name in pinned | {project["name"]}, entry
+    assert f"{project['name']}[pipeline,studies]" in extras["dev"]  # `make setup` installs it all
     assert "://" not in text
 
 
