@@ -4,7 +4,7 @@ INSTALLED := .venv/.installed
 # The stages run as `python -m …`: that python must be the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test lint check experiments demo bench study test-slow test-faults audit-packages
+.PHONY: help setup repro test lint check experiments demo bench study test-slow test-cpus test-faults audit-packages
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -53,6 +53,9 @@ study: repro ## Print the tables of docs/leakage.md that the pipeline does not m
 
 test-slow: setup ## Run the tests that `make test` leaves out
 	pytest -m slow
+
+test-cpus: setup ## Train a little as another maker's CPU, by QEMU: the bytes must be this CPU's; 10 minutes
+	python -m tools.other_cpu
 
 audit-packages: ## Look the pinned packages up in PyPI's list of known vulnerabilities; needs the network
 	$(PYTHON) -m venv .audit

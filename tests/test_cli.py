@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from breast_ultrasound.cli.app import app
 from breast_ultrasound.data.audit import read_audit_set
 from breast_ultrasound.files import InputError, write_arrays
+from tests.sheets import shows
 from tools.workspace import REAL, ROOT
 
 
@@ -70,8 +72,14 @@ def test_planted_copies_in_folders_are_found(tmp_path: Path, images: np.ndarray)
         ("test/cat/mirrored, 1.png", "train/cat/1.png", "1"),
         ("test/cat/größer.png", "train/dog/12.png", "0"),
     }
-    with Image.open(written / "a.png") as sheet:
-        assert sheet.width > 500
+    assert all(shows(written / "a.png", image) for image in images[[0, 1, 12]])
+    assert not any(shows(written / "a.png", image) for image in images[2:12])
+
+
+def test_the_version_is_the_installed_ones() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.stdout == f"breast-ultrasound {metadata.version('breast-ultrasound')}\n"
 
 
 def test_leakage_over_the_limit_is_exit_code_1(tmp_path: Path, images: np.ndarray) -> None:

@@ -50,6 +50,35 @@ def test_a_bug_shows_its_traceback_and_an_exit_its_code() -> None:
     assert CliRunner().invoke(command(leave), []).exit_code == 1
 
 
+@pytest.mark.parametrize("module", ["torch", "torch.nn", "sklearn.metrics"])
+def test_a_package_of_the_extra_that_is_missing_is_named(module: str) -> None:
+    def work() -> None:
+        """Import what is not there."""
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    result = CliRunner().invoke(command(work), [])
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"error: {module}: no such package; pip install 'breast-ultrasound[pipeline]'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModuleNotFoundError("No module named 'breast_ultrasound.gone'", name="breast_ultrasound"),
+        ModuleNotFoundError("without a name"),
+        ImportError("cannot import name 'gone'", name="torch"),
+    ],
+)
+def test_any_other_failing_import_is_a_bug(error: ImportError) -> None:
+    def work() -> None:
+        """Import what the project should have."""
+        raise error
+
+    assert CliRunner().invoke(command(work), []).exception is error
+
+
 def test_help_and_success_end_well() -> None:
     def nothing() -> None:
         """Do nothing."""

@@ -6,6 +6,7 @@ import re
 import shlex
 import tomllib
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.imports import PACKAGE, all_imports, direct_imports
 from tools.workspace import ROOT, dvc_stages, stage_command
 
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 STAGES = dvc_stages()
 MODULES = sorted((ROOT / "src" / PACKAGE).rglob("*.py"))
 # Who may import whom: each layer only those after it.
@@ -151,9 +153,39 @@ def test_constraints_pin_every_dependency() -> None:
         re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r"^([\w.-]+)==", text, re.M)
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for entry in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
-        assert re.split(r"[<>=]", entry)[0].lower() in pinned, entry
+    extras = project["optional-dependencies"]
+    for entry in [*project["dependencies"], *chain(*extras.values())]:
+        name = re.split(r"[<>=[]", entry)[0].lower()
+        assert name in pinned | {project["name"]}, entry
+    assert f"{project['name']}[pipeline,studies]" in extras["dev"]  # `make setup` installs it all
     assert "://" not in text
+
+
+def test_the_citation_is_of_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+    for one in [citation, *citation["references"]]:
+        assert one["title"]
+        assert one["authors"]
+
+
+def test_ci_runs_the_oldest_python_that_is_allowed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    assert f">={jobs['linux']['strategy']['matrix']['python'][0]}" == project["requires-python"]
+    assert jobs["linux"]["steps"][-1] == {"run": ".ci/run"}
+
+
+@pytest.mark.parametrize("path", re.findall(r"[\w.-]+(?:/[\w.-]+)+", CONTRIBUTING))
+def test_every_file_that_contributing_names_exists(path: str) -> None:
+    assert "NAME" in path or (ROOT / path).exists()
+
+
+def test_every_target_that_contributing_names_exists() -> None:
+    targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.M)
+    assert set(re.findall(r"\bmake ([a-z-]+)", CONTRIBUTING)) <= set(targets)
 
 
 def test_dvc_is_silent_and_offline() -> None:

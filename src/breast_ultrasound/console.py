@@ -35,6 +35,25 @@ Cache = Annotated[
     ),
 ]
 
+# The extra `pipeline` by the names that its packages are imported under: an installation of the
+# core alone has none of them, or only those that Typer brings.
+PIPELINE_MODULES = frozenset(
+    {
+        "dvc",
+        "joblib",
+        "medmnist",
+        "optuna",
+        "platformdirs",
+        "pydantic",
+        "rich",
+        "safetensors",
+        "sklearn",
+        "torch",
+        "torchvision",
+        "yaml",
+    }
+)
+
 
 class Command(TyperCommand):
     """A stage: wrong options end in one line, like other bad input."""
@@ -78,9 +97,10 @@ def command(function: Callable[..., None]) -> typer.Typer:
 def guarded(function: Callable[..., None]) -> Callable[..., None]:
     """Make a command answer people.
 
-    Bad input, and files that cannot be read or written, end in one line on stderr and exit code 2;
-    an interruption, or a polite request to end, in a line and exit code 130 or 143, even where a
-    library swallows it. Anything else is a bug and shows its traceback.
+    Bad input, files that cannot be read or written, and packages of the extra `pipeline` that are
+    not installed end in one line on stderr and exit code 2; an interruption, or a polite request
+    to end, in a line and exit code 130 or 143, even where a library swallows it. Anything else is
+    a bug and shows its traceback.
     """
 
     @functools.wraps(function)
@@ -133,6 +153,8 @@ def _explain(error: Exception) -> NoReturn:
             text = f"{name!s}: {error.strerror}; check that the place exists and is writable"
         case OSError():
             text = str(error)
+        case ModuleNotFoundError(name=str() as name) if name.split(".")[0] in PIPELINE_MODULES:
+            text = f"{name}: no such package; pip install 'breast-ultrasound[pipeline]'"
         case _:
             raise error
     typer.echo(f"error: {printable(text)}", err=True)

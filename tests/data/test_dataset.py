@@ -2,10 +2,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import medmnist
 import numpy as np
 import pytest
 
-from breast_ultrasound.data.dataset import ImageSet, read_official
+from breast_ultrasound.data.dataset import FILE_LABEL_MALIGNANT, SPLITS, ImageSet, read_official
 from breast_ultrasound.data.phantom import make_phantoms
 from breast_ultrasound.files import InputError, write_arrays
 
@@ -110,3 +111,17 @@ def test_phantoms_depend_on_the_seed_alone() -> None:
     first, again, other = (make_phantoms(60, seed) for seed in (5, 5, 6))
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not np.array_equal(first["train_images"], other["train_images"])
+
+
+def test_malignant_is_the_label_that_medmnist_says() -> None:
+    words = medmnist.INFO["breastmnist"]["label"]
+    assert words == {str(FILE_LABEL_MALIGNANT): "malignant", "1": "normal, benign"}
+
+
+def test_malignant_are_the_images_of_that_label(phantom_file: Path) -> None:
+    _, malignant, split = read_official(phantom_file)
+    with np.load(phantom_file) as arrays:
+        for number, name in enumerate(SPLITS):
+            expected = arrays[f"{name}_labels"][:, 0] == 0
+            assert np.array_equal(malignant[split == number], expected)
+            assert 0 < expected.mean() < 0.5  # fewer are malignant than not, as in the real file

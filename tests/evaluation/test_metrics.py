@@ -1,3 +1,4 @@
+from bisect import bisect_right
 from collections.abc import Callable
 
 import numpy as np
@@ -24,6 +25,18 @@ def _case(seed: int, n: int = 50) -> tuple[np.ndarray, np.ndarray]:
     return malignant, np.clip(rng.random(n) * 0.6 + 0.3 * malignant, 0, 1)
 
 
+def _calibration_error(malignant: np.ndarray, probability: np.ndarray) -> float:
+    """By the definition, an image at a time: a bin has its lower edge, the last one 1 too.
+
+    A bin's gap of means times its count is the gap of its sums.
+    """
+    gaps = [0.0] * 10
+    edges = [edge / 10 for edge in range(1, 10)]
+    for truth, value in zip(malignant.tolist(), probability.tolist(), strict=True):
+        gaps[bisect_right(edges, value)] += truth - value
+    return sum(map(abs, gaps)) / len(malignant)
+
+
 @settings(deadline=None, max_examples=50)
 @given(seed=st.integers(0, 10_000), threshold=st.floats(0, 1), digits=st.integers(0, 9))
 def test_scores_are_scikit_learns(seed: int, threshold: float, digits: int) -> None:
@@ -42,7 +55,7 @@ def test_scores_are_scikit_learns(seed: int, threshold: float, digits: int) -> N
         "benign_aupr": sk.average_precision_score(~malignant, 1 - probability),
         "brier": sk.brier_score_loss(malignant, probability),
         "log_loss": sk.log_loss(malignant, np.clip(probability, 1e-7, 1 - 1e-7)),
-        "calibration_error": calibration_error(malignant, probability),
+        "calibration_error": _calibration_error(malignant, probability),
     }
     found = scores(malignant, probability, threshold)
     assert found.keys() == expected.keys()
@@ -50,13 +63,24 @@ def test_scores_are_scikit_learns(seed: int, threshold: float, digits: int) -> N
         assert found[name] == pytest.approx(value, abs=1e-12), name
 
 
-def test_calibration_error_by_hand() -> None:
-    malignant = np.array([True, False, True, True])
-    probability = np.array([0.05, 0.05, 0.95, 0.85])
-    assert calibration_error(malignant, probability) == pytest.approx(
-        (2 * abs(0.5 - 0.05) + abs(1 - 0.95) + abs(1 - 0.85)) / 4
-    )
-    assert calibration_error(malignant, malignant.astype(float)) == 0
+@pytest.mark.parametrize(
+    ("malignant", "probability", "expected"),
+    [
+        # Bins 0.0 (1 of 2, mean 0.05), 0.8 and 0.9: (2 · 0.45 + 0.15 + 0.05) / 4.
+        ([1, 0, 1, 1], [0.05, 0.05, 0.95, 0.85], 0.275),
+        # 0.1 begins a bin and 1 belongs to the last: (0.95 + 2 · |0 − 0.145| + 2 · 0.025) / 5.
+        ([1, 0, 0, 1, 1], [0.05, 0.1, 0.19, 0.95, 1.0], 0.258),
+        # Within a bin errors cancel: 1 of 4 at a mean of 0.25.
+        ([1, 0, 0, 0], [0.21, 0.23, 0.27, 0.29], 0.0),
+        ([1, 0], [0.0, 1.0], 1.0),
+        ([1, 0], [1.0, 0.0], 0.0),
+    ],
+)
+def test_calibration_error_by_hand(
+    malignant: list[int], probability: list[float], expected: float
+) -> None:
+    found = calibration_error(np.array(malignant, dtype=bool), np.array(probability))
+    assert found == pytest.approx(expected, abs=1e-12)
 
 
 def _mean(values: np.ndarray) -> Callable[[np.ndarray], dict[str, float]]:

@@ -45,25 +45,86 @@ def test_flip_mirrors_some_images_exactly() -> None:
     assert 16 < sum(mirrored) < 48
 
 
-def test_contrast_and_brightness_stay_in_their_range() -> None:
-    contrast = _augment(contrast=0.2) / IMAGES
-    assert contrast.min() > 0.8 - 1e-4
-    assert contrast.max() < 1.2 + 1e-4
-    brightness = _augment(brightness=0.05) - IMAGES
-    assert brightness.abs().max() < 0.1 + 1e-6  # a twentieth of the range −1…1
+def _spot(right: float, down: float) -> torch.Tensor:
+    """Return (1, 1, 28, 28): a bright spot on black, so many pixels from the centre."""
+    ticks = torch.arange(28) - 13.5
+    squared = (ticks[None, :] - right) ** 2 + (ticks[:, None] - down) ** 2
+    return 2 * torch.exp(-squared / (2 * 1.5**2))[None, None] - 1
+
+
+def _moved(spot: torch.Tensor, **changes: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return where 500 changed copies have the spot, (500,) as right + down i, and its mass."""
+    params = AugmentParams.model_validate({**NOTHING, **changes})
+    changed = augment(spot.expand(500, -1, -1, -1), params, torch.Generator().manual_seed(0))
+    light = changed[:, 0] + 1  # (B, S, S)
+    ticks = torch.arange(28) - 13.5
+    mass = light.sum(dim=(1, 2))
+    right = (light.sum(dim=1) * ticks).sum(dim=1) / mass
+    down = (light.sum(dim=2) * ticks).sum(dim=1) / mass
+    return torch.complex(right, down), mass
+
+
+def _is_uniform(drawn: torch.Tensor, low: float, high: float, tolerance: float) -> None:
+    """Check 500 draws: within the limits, near both of them, and evenly between (Kolmogorov)."""
+    assert drawn.min() > low - tolerance
+    assert drawn.max() < high + tolerance
+    assert drawn.min() < low + 0.03 * (high - low) + tolerance
+    assert drawn.max() > high - 0.03 * (high - low) - tolerance
+    even = torch.linspace(low, high, len(drawn))
+    assert (drawn.sort().values - even).abs().max() < 0.09 * (high - low) + tolerance
+
+
+def test_rotation_turns_each_image_about_its_centre_by_its_own_angle() -> None:
+    angles = []
+    for right, down in ((8.0, 0.0), (0.0, 8.0), (-4.0, 4.0)):
+        place, mass = _moved(_spot(right, down), rotation=30.0)
+        start = complex(right, down)
+        angles.append(torch.rad2deg((place / start).angle()))
+        assert (place.abs() - abs(start)).abs().max() < 0.1
+        assert mass.std() / mass.mean() < 0.01
+        _is_uniform(angles[-1], -30, 30, tolerance=0.7)
+    # The same generator, so the same angles: a turn, no shear.
+    assert (angles[0] - angles[1]).abs().max() < 1.5
+    assert (angles[0] - angles[2]).abs().max() < 1.5
+
+
+def test_scale_moves_along_the_radius_and_grows_by_the_square() -> None:
+    for right, down in ((6.0, 0.0), (0.0, -6.0), (4.0, 4.0)):
+        place, mass = _moved(_spot(right, down), scale=0.3)
+        factor = place / complex(right, down)
+        assert factor.imag.abs().max() < 0.02
+        _is_uniform(factor.real, 0.7, 1.3, tolerance=0.02)
+        _, mass_before = _moved(_spot(right, down))
+        assert torch.allclose(mass / mass_before, factor.real**2, atol=0.05)
+
+
+def test_shift_moves_either_way_along_both_axes() -> None:
+    place, mass = _moved(_spot(0.0, 0.0), shift=0.25)
+    for moved in (place.real, place.imag):
+        _is_uniform(moved, -7, 7, tolerance=0.1)  # pixels: a quarter of 28
+    assert torch.corrcoef(torch.stack([place.real, place.imag]))[0, 1].abs() < 0.15
+    assert mass.std() / mass.mean() < 0.01
+
+
+def test_contrast_multiplies_each_image_by_its_own_factor() -> None:
+    image = IMAGES[:1].expand(500, -1, -1, -1)
+    params = AugmentParams.model_validate({**NOTHING, "contrast": 0.2})
+    changed = augment(image, params, torch.Generator().manual_seed(0))
+    factor = (changed * image).sum(dim=(1, 2, 3)) / (image**2).sum(dim=(1, 2, 3))
+    assert torch.allclose(changed, factor[:, None, None, None] * image, atol=1e-6)
+    _is_uniform(factor, 0.8, 1.2, tolerance=1e-5)
+
+
+def test_brightness_adds_to_each_image_its_own_amount() -> None:
+    image = IMAGES[:1].expand(500, -1, -1, -1)
+    params = AugmentParams.model_validate({**NOTHING, "brightness": 0.05})
+    added = augment(image, params, torch.Generator().manual_seed(0)) - image
+    amount = added.mean(dim=(1, 2, 3))
+    assert (added - amount[:, None, None, None]).abs().max() < 1e-6
+    _is_uniform(amount, -0.1, 0.1, tolerance=1e-5)  # a twentieth of the range −1…1
 
 
 def test_cut_out_blanks_a_square_of_the_given_side() -> None:
     blank = (_augment(cutout=0.5) == 0).float().mean(dim=(1, 2, 3))
     assert blank.max() <= 0.25 + 0.03
     assert blank.min() > 0.25 / 4 - 0.03  # a quarter remains when the centre is in a corner
-
-
-def test_shift_moves_by_at_most_the_given_fraction() -> None:
-    dot = torch.full((1, 1, 28, 28), -1.0)
-    dot[..., 13:15, 13:15] = 1.0
-    params = AugmentParams.model_validate({**NOTHING, "shift": 0.25})
-    for seed in range(20):
-        moved = augment(dot, params, torch.Generator().manual_seed(seed))
-        row, column = divmod(int(moved.argmax()), 28)
-        assert max(abs(row - 13.5), abs(column - 13.5)) <= 0.25 * 28 + 1

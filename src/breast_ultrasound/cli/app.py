@@ -1,5 +1,8 @@
 """The command `breast-ultrasound`: the trained model, and tools for other people's files."""
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from breast_ultrasound.cli import cache
@@ -14,8 +17,19 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"breast-ultrasound {metadata.version('breast-ultrasound')}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Show it and exit."),
+    ] = False,
+) -> None:
     """The trained model, near-duplicate images in data sets, the searches and the cache."""
 
 
