@@ -122,7 +122,7 @@ def main() -> None:
     search_path = load_params(ROOT / "params.yaml").data.search_path
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / FILE_NAME
-        fetch_official(search_path, raw)
+        fetch_official(search_path, raw, cache=None)
         images, malignant, _ = read_official(raw)
     copies = changes(images)
     first, second = np.triu_indices(len(images), k=1)

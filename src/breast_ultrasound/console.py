@@ -31,7 +31,7 @@ Cache = Annotated[
     Path | None,
     typer.Option(
         envvar="BREAST_ULTRASOUND_CACHE",
-        help="Folder of finished trainings; default: the user's cache folder.",
+        help="Folder of finished trainings and the downloaded file; default: the user's cache.",
     ),
 ]
 

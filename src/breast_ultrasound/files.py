@@ -31,11 +31,37 @@ class InputError(ValueError):
 
 
 def expand(path: str | Path) -> Path:
-    """Return the absolute path, `~` resolved; raises InputError where there is no such home."""
+    """Return the absolute path, `~` resolved.
+
+    A relative path is of the project's folder where DVC names it in DVC_ROOT: experiments run in a
+    temporary copy, beside which nothing of the user's lies. Elsewhere it is of the current folder.
+
+    Raises:
+        InputError: there is no such home.
+    """
     try:
-        return Path(path).expanduser().resolve()
+        return Path(os.environ.get("DVC_ROOT", ""), Path(path).expanduser()).resolve()
     except RuntimeError:
         raise InputError(f"{path}: no such home folder; write the path in full") from None
+
+
+def cache_folder(cache: Path | None) -> Path:
+    """Return the program's cache folder, see `expand`; None takes the user's.
+
+    Raises:
+        InputError: there is no such home.
+    """
+    from platformdirs import user_cache_path
+
+    try:
+        return expand(cache or user_cache_path("breast-ultrasound"))
+    except (InputError, RuntimeError):
+        if cache is not None:
+            raise
+        raise InputError(
+            "the user's cache folder: there is no home folder to hold it; name another with "
+            "--cache or BREAST_ULTRASOUND_CACHE"
+        ) from None
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from breast_ultrasound.files import InputError, expand
+from breast_ultrasound.files import InputError
 from breast_ultrasound.model.training import Hardware
-from breast_ultrasound.runs.cache import RunCache
+from breast_ultrasound.runs.cache import RunCache, find_cache
 from breast_ultrasound.runs.run import Run, RunResult, device_kind, digest_of, key_of, train
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
@@ -79,13 +79,6 @@ def find_resources(device: DeviceChoice, n_workers: int, cache: Path | None) -> 
     hardware = find_hardware(device)
     automatic = 1 if hardware.device == "cuda" else joblib.cpu_count(only_physical_cores=True)
     return Resources(hardware, n_workers or automatic, find_cache(cache))
-
-
-def find_cache(cache: Path | None) -> RunCache:
-    """Return the cache in the folder `cache`; None takes the user's cache folder."""
-    from platformdirs import user_cache_path
-
-    return RunCache(expand(cache or user_cache_path("breast-ultrasound")) / "runs")
 
 
 @dataclass(frozen=True)
