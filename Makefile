@@ -1,6 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# The scripts of an environment name the folder it was made in; .installed holds it.
+MADE_IN := $(shell cat $(INSTALLED) 2>/dev/null)
+MOVED := $(if $(MADE_IN),$(if $(subst |$(realpath .venv)|,,|$(MADE_IN)|),moved))
 # The stages run as `python -m …`: that python must be the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -11,12 +14,17 @@ help: ## List the targets
 
 setup: $(INSTALLED) ## Create .venv with the pinned packages; nothing to do when it is current
 
-$(INSTALLED): pyproject.toml constraints.txt
+.PHONY: moved
+moved:
+	@echo "The project's folder has moved: .venv is made anew"
+	rm -rf .venv
+
+$(INSTALLED): pyproject.toml constraints.txt $(MOVED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: Python 3.11 or newer is needed, $(PYTHON) is older; make PYTHON=python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@touch $(INSTALLED)
+	@(cd .venv && pwd -P) > $(INSTALLED)
 
 repro: setup ## Run the pipeline on the real data: only what changed
 	dvc repro
