@@ -37,8 +37,9 @@ lint: setup ## Check style, format and types
 	ruff format --check
 	mypy
 
-check: lint test ## Everything that must hold: lint, types, tests, and dvc.lock fits the code
+check: lint test ## Everything that must hold: lint, types, tests, dvc.lock fits the code, docs the metrics
 	python -m tools.check_lock
+	python -m tools.check_docs
 
 # Of some 200 metrics, the few that tell experiments apart, and of the parameters those that differ.
 SCORES := Experiment|metrics/tune_lr.json:lr|chosen\..*|auc\.mean|final\.(test|leak_free)\.(auc|accuracy)

@@ -35,7 +35,7 @@ from breast_ultrasound.model.training import TrainingConfig, fit, read_config
 from breast_ultrasound.runs.execute import Executor, find_resources
 from breast_ultrasound.search.cross_validation import single_auc
 from breast_ultrasound.search.final_models import final_runs
-from tools.tables import aim_rows
+from tools.tables import aim_rows, read_workspace
 from tools.workspace import ROOT, copy_with_data
 
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
@@ -46,7 +46,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=3, help="epochs of the recipe to time")
     n_epochs = parser.parse_args().epochs
-    print("| what | here | aim |\n| --- | --- | --- |", *aim_rows(), sep="\n", flush=True)
+    print(
+        "| what | here | aim |\n| --- | --- | --- |",
+        *aim_rows(read_workspace),
+        sep="\n",
+        flush=True,
+    )
     for row in chain(official_rows(), time_rows(n_epochs)):
         print(f"| {' | '.join(row)} |", flush=True)
 
