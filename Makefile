@@ -1,6 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# The scripts of an environment name the folder it was made in; .installed holds it.
+MADE_IN := $(shell cat $(INSTALLED) 2>/dev/null)
+MOVED := $(if $(MADE_IN),$(if $(subst |$(realpath .venv)|,,|$(MADE_IN)|),moved))
 # The stages run as `python -m …`: that python must be the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -11,12 +14,17 @@ help: ## List the targets
 
 setup: $(INSTALLED) ## Create .venv with the pinned packages; nothing to do when it is current
 
-$(INSTALLED): pyproject.toml constraints.txt
+.PHONY: moved
+moved:
+	@echo "The project's folder has moved: .venv is made anew"
+	rm -rf .venv
+
+$(INSTALLED): pyproject.toml constraints.txt $(MOVED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: Python 3.11 or newer is needed, $(PYTHON) is older; make PYTHON=python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@touch $(INSTALLED)
+	@(cd .venv && pwd -P) > $(INSTALLED)
 
 repro: setup ## Run the pipeline on the real data: only what changed
 	dvc repro
@@ -29,8 +37,9 @@ lint: setup ## Check style, format and types
 	ruff format --check
 	mypy
 
-check: lint test ## Everything that must hold: lint, types, tests, and dvc.lock fits the code
+check: lint test ## Everything that must hold: lint, types, tests, dvc.lock fits the code, docs the metrics
 	python -m tools.check_lock
+	python -m tools.check_docs
 
 # Of some 200 metrics, the few that tell experiments apart, and of the parameters those that differ.
 SCORES := Experiment|metrics/tune_lr.json:lr|chosen\..*|auc\.mean|final\.(test|leak_free)\.(auc|accuracy)

@@ -135,13 +135,14 @@ def test_a_clean_set_has_an_empty_sheet(tmp_path: Path, images: np.ndarray) -> N
     assert "0 pairs of near-duplicates in 40 groups" in result.stdout
 
 
-@pytest.mark.parametrize("kind", ["grey", "colour", "large"])
+@pytest.mark.parametrize("kind", ["grey", "grey in one channel", "colour", "large"])
 def test_npz_of_every_kind(tmp_path: Path, images: np.ndarray, kind: str) -> None:
     sets = {"train": images[:20], "test": np.concatenate([images[20:], images[5:6]])}
     arrays = {}
     for split, part in sets.items():
         arrays[f"{split}_images"] = {
             "grey": part,
+            "grey in one channel": part[..., None],
             "colour": np.repeat(part[..., None], 3, axis=3),
             "large": part.repeat(2, axis=1).repeat(2, axis=2),
         }[kind]

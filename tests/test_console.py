@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 
@@ -8,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from breast_ultrasound.console import command
+from tools.workspace import ROOT
 
 
 def _wait_for(sent: signal.Signals) -> None:
@@ -37,7 +40,7 @@ def test_a_signal_ends_in_one_line(sent: signal.Signals, exit_code: int, then: s
     assert [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_a_bug_shows_its_traceback_and_an_exit_its_code() -> None:
+def test_a_bug_shows_its_traceback_and_is_no_leakage_and_an_exit_has_its_code() -> None:
     def fail() -> None:
         """Fail."""
         raise ZeroDivisionError
@@ -46,7 +49,10 @@ def test_a_bug_shows_its_traceback_and_an_exit_its_code() -> None:
         """Leave."""
         raise typer.Exit(1)
 
-    assert isinstance(CliRunner().invoke(command(fail), []).exception, ZeroDivisionError)
+    result = CliRunner().invoke(command(fail), [])
+    assert result.exit_code == 3
+    assert result.stderr.startswith("Traceback")
+    assert result.stderr.endswith("ZeroDivisionError\n")
     assert CliRunner().invoke(command(leave), []).exit_code == 1
 
 
@@ -87,3 +93,54 @@ def test_help_and_success_end_well() -> None:
     shown = CliRunner().invoke(command(nothing), ["--help"])
     assert shown.exit_code == 0
     assert "Do nothing." in shown.stdout
+
+
+TALK = """
+import sys, typer
+from breast_ultrasound.console import command
+
+def talk(n_lines: int, to: str) -> None:
+    for _ in range(n_lines):
+        typer.echo("größer 乳 " + chr(0xdcff), err=to == "stderr")
+
+command(talk)()
+"""
+
+
+def talking(to: str, *arguments: str, pipe: int = subprocess.PIPE, **env: str) -> tuple[str, int]:
+    """Return what is said elsewhere than in the pipe by a command that prints lines, and its code.
+
+    Args:
+        pipe: takes the stream `to`.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", TALK, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **env},
+        check=False,
+        text=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, to: pipe},  # type: ignore[call-overload]
+    )
+    return (done.stdout if to == "stderr" else done.stderr), done.returncode
+
+
+@pytest.mark.parametrize(
+    ("to", "arguments"),
+    [
+        ("stdout", ["1", "stdout"]),
+        ("stdout", ["30000", "stdout"]),
+        ("stdout", ["--help"]),
+        ("stderr", ["1", "stderr"]),
+        ("stderr", ["--wrong"]),
+    ],
+)
+def test_a_pipe_that_nobody_reads_ends_it_in_silence(to: str, arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert talking(to, *arguments, pipe=writer) == ("", 141)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "latin-1:strict", "utf-8"])
+@pytest.mark.parametrize("to", ["stdout", "stderr"])
+def test_characters_that_a_stream_cannot_show_are_replaced(encoding: str, to: str) -> None:
+    assert talking(to, "1", to, pipe=subprocess.DEVNULL, PYTHONIOENCODING=encoding) == ("", 0)

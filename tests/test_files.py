@@ -33,6 +33,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_masks_packed_as_tightly_as_a_bomb_are_read(tmp_path: Path) -> None:
+    masks = np.zeros((1200, 256, 256), dtype=np.uint8)
+    masks[:, 50:80, 90:130] = 255
+    np.savez_compressed(tmp_path / "a.npz", masks=masks)
+    assert masks.nbytes > 200 * (tmp_path / "a.npz").stat().st_size
+    assert np.array_equal(read_arrays(tmp_path / "a.npz", ["masks"])["masks"], masks)
+
+
 def test_a_device_or_pipe_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="got a device or pipe"):

@@ -1,1 +1,1 @@
-"""Tools for who develops the project: a copy to run, tables from metrics, the lock check."""
+"""Tools for who develops the project: a copy to run, tables from metrics, the checks."""

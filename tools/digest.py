@@ -6,18 +6,11 @@ It trains on generated phantoms in this process, in seconds, in the arithmetic t
 2013 has.
 """
 
-import os
-
 import numpy as np
 
+from breast_ultrasound.model.arithmetic import apply_limits, limits
 from tools.workspace import TINY, merged, shipped_params
 
-# Read before the first operation of torch, and ignored in silence after it.
-PORTABLE = {
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "MKL_CBWR": "COMPATIBLE",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-}
 # Whatever the augmentation can do: as shipped, some of it is off.
 SMALL = {
     "training": {"n_epochs": 2, "batch_size": 16},
@@ -28,7 +21,7 @@ N_TRAIN, N_SCORE = 40, 20
 
 def main() -> None:
     """Print the hashes of what goes in, and of the logits and weights that come out."""
-    os.environ.update(PORTABLE)
+    apply_limits(limits("portable"))
     images, result = _inputs_and_result()
     print(f"images: {images}")
     print(f"digest: {result}")
@@ -37,7 +30,7 @@ def main() -> None:
 def _inputs_and_result() -> tuple[str, str]:
     from breast_ultrasound.data.dataset import FILE_LABEL_MALIGNANT, SPLITS
     from breast_ultrasound.data.phantom import make_phantoms
-    from breast_ultrasound.model.training import Hardware, TrainingConfig
+    from breast_ultrasound.model.training import TrainingConfig
     from breast_ultrasound.params import Params
     from breast_ultrasound.runs.run import Run, digest_of, train
 
@@ -55,7 +48,7 @@ def _inputs_and_result() -> tuple[str, str]:
     labels = np.concatenate([arrays[f"{split}_labels"][:, 0] for split in SPLITS])
     indices = np.arange(len(images))
     run = Run(config, 0, indices[:N_TRAIN], indices[N_TRAIN:], keep_weights=True)
-    result = train(run, images, labels == FILE_LABEL_MALIGNANT, Hardware("cpu", "fp32"))
+    result = train(run, images, labels == FILE_LABEL_MALIGNANT)
     weights = {f"weights/{name}": array for name, array in result.weights.items()}
     return digest_of(arrays), digest_of({"logits": result.logits, **weights})
 

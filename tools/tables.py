@@ -1,11 +1,15 @@
-"""The tables of README.md and docs/leakage.md, made from the committed metrics."""
+"""The tables of README.md and docs/leakage.md, made from metrics and plots."""
 
 import csv
 import json
+from collections.abc import Callable
 from typing import Any
 
-from tools.workspace import ROOT, shipped_params
+import yaml
 
+from tools.workspace import ROOT
+
+Read = Callable[[str], str]  # the text of a file of the project, by its path from the root
 HEADLINES = ("auc", "accuracy")
 MODELS = {
     "baseline": "baseline: torchvision's ResNet-18, random weights",
@@ -13,9 +17,14 @@ MODELS = {
 }
 
 
-def metrics(name: str) -> dict[str, Any]:
-    """Return the content of a committed metrics file."""
-    content: dict[str, Any] = json.loads((ROOT / "metrics" / f"{name}.json").read_text())
+def read_workspace(path: str) -> str:
+    """Return the text of a file as it lies in the workspace."""
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def metrics(read: Read, name: str) -> dict[str, Any]:
+    """Return the content of a metrics file."""
+    content: dict[str, Any] = json.loads(read(f"metrics/{name}.json"))
     return content
 
 
@@ -29,10 +38,10 @@ def _interval(row: dict[str, float], name: str, sign: str = "") -> str:
     return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
-def rows() -> list[str]:
+def rows(read: Read) -> list[str]:
     """Return a line of Markdown for each model and part of the test images, then one for dev."""
-    evaluate, validate = metrics("evaluate"), metrics("cross_validate")
-    data = metrics("data")
+    evaluate, validate = metrics(read, "evaluate"), metrics(read, "cross_validate")
+    data = metrics(read, "data")
     n_test, n_free = data["images"]["test"], data["near_duplicates"]["leak_free_test_images"]
     parts = (("test", f"all {n_test}"), ("leak_free", f"the {n_free} leak-free"))
     lines = [
@@ -60,11 +69,11 @@ def _word(score: str) -> str:
     return "AUC" if score == "auc" else score
 
 
-def aim_rows() -> list[str]:
+def aim_rows(read: Read) -> list[str]:
     """Return a line of Markdown for each score that has an aim: what, the value and the aim."""
-    pooled, final = metrics("cross_validate")["pooled"], metrics("evaluate")["final"]
+    pooled, final = metrics(read, "cross_validate")["pooled"], metrics(read, "evaluate")["final"]
     single, test, free = final["single"]["test"], final["test"], final["leak_free"]
-    n_seeds = shipped_params()["final"]["n_seeds"]
+    n_seeds = yaml.safe_load(read("params.yaml"))["final"]["n_seeds"]
     table = (
         ("dev, AUC of one network, grouped folds", pooled["single_auc"], "0.880"),
         ("dev, AUC of the mean over the repeats", pooled["auc"], "0.890"),
@@ -80,9 +89,9 @@ def aim_rows() -> list[str]:
     return [f"| {what} | {value:.3f} | {aim} |" for what, value, aim in table]
 
 
-def part_rows() -> list[str]:
+def part_rows(read: Read) -> list[str]:
     """Return a line of Markdown for each model and score: all, leak-free and leaked images."""
-    models = {**metrics("evaluate"), **metrics("leakage")}
+    models = {**metrics(read, "evaluate"), **metrics(read, "leakage")}
     return [
         f"| {name.replace('_', ' ')} | {_word(score)} | "
         + " | ".join(_interval(models[name][p], score) for p in ("test", "leak_free", "leaked"))
@@ -106,9 +115,12 @@ LEAKAGE_ROWS = (
 )
 
 
-def leakage_rows() -> list[str]:
+def leakage_rows(read: Read) -> list[str]:
     """Return a line of Markdown for each effect of near-duplicates."""
-    content, folds = metrics("leakage"), metrics("cross_validate")["ungrouped_minus_grouped"]
+    content, folds = (
+        metrics(read, "leakage"),
+        metrics(read, "cross_validate")["ungrouped_minus_grouped"],
+    )
     lines = []
     for words, kind, name in LEAKAGE_ROWS:
         cells = [_interval(content[kind][name], score, "+") for score in HEADLINES]
@@ -117,25 +129,24 @@ def leakage_rows() -> list[str]:
     return [*lines, f"| {words} | {_interval(folds, 'auc', '+')} | |"]
 
 
-def _table(name: str) -> list[dict[str, str]]:
-    with (ROOT / "plots" / name).open() as file:
-        return list(csv.DictReader(file))
+def _table(read: Read, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(read(f"plots/{name}").splitlines()))
 
 
-def band_rows() -> list[str]:
+def band_rows(read: Read) -> list[str]:
     """Return a line of Markdown for each band of correlations: do labels agree?"""
     return [
         f"| {row['correlation']} | {row['pairs']} | {row['opposite_labels']} | "
         f"{float(row['share']):.0%} |"
-        for row in _table("data/bands.csv")
+        for row in _table(read, "data/bands.csv")
     ]
 
 
-def threshold_rows() -> list[str]:
+def threshold_rows(read: Read) -> list[str]:
     """Return one line of Markdown per cut."""
     lines = []
     for counts, scores in zip(
-        _table("data/thresholds.csv"), _table("test/thresholds.csv"), strict=True
+        _table(read, "data/thresholds.csv"), _table(read, "test/thresholds.csv"), strict=True
     ):
         names = ("pairs", "cross_split_pairs", "opposite_labels", "groups", "leaked_test_images")
         cells = [
@@ -151,6 +162,22 @@ def threshold_rows() -> list[str]:
     return lines
 
 
+def leaked_sentence(read: Read) -> str:
+    """Return what the README says first of the data."""
+    counts = metrics(read, "data")
+    leaked, n_test = counts["near_duplicates"]["leaked_test_images"], counts["images"]["test"]
+    return f"{leaked} of {n_test} official test images have a near-duplicate"
+
+
+def expected_lines(read: Read) -> dict[str, list[str]]:
+    """Return what each document must say, line by line, by the document's path."""
+    evidence = (band_rows, threshold_rows, part_rows, leakage_rows)
+    return {
+        "README.md": [leaked_sentence(read), *rows(read), *aim_rows(read)],
+        "docs/leakage.md": [line for table in evidence for line in table(read)],
+    }
+
+
 if __name__ == "__main__":
-    tables = rows(), aim_rows(), band_rows(), threshold_rows(), part_rows(), leakage_rows()
-    print("\n\n".join("\n".join(table) for table in tables))
+    tables = rows, aim_rows, band_rows, threshold_rows, part_rows, leakage_rows
+    print("\n\n".join("\n".join(table(read_workspace)) for table in tables))

@@ -1,18 +1,24 @@
 """Commands for people: Typer apps that answer bad input with one line and exit code 2."""
 
 import functools
+import io
+import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from breast_ultrasound.files import InputError
+
+# Exit code 1 is left to `audit --fail-over`, whose users must know leakage from all else.
+BAD_INPUT, BUG, INTERRUPTED, NOBODY_READS = 2, 3, 130, 141
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="The parameters.")]
 Workers = Annotated[
@@ -31,7 +37,7 @@ Cache = Annotated[
     Path | None,
     typer.Option(
         envvar="BREAST_ULTRASOUND_CACHE",
-        help="Folder of finished trainings; default: the user's cache folder.",
+        help="Folder of finished trainings and the downloaded file; default: the user's cache.",
     ),
 ]
 
@@ -76,15 +82,42 @@ def _in_one_line(
 ) -> Any:
     if not standalone_mode:
         return run(*args, standalone_mode=False, **options)
+    streams = sys.stdout, sys.stderr
+    for stream in streams:  # names of files may be in any script
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        exit_code = run(*args, standalone_mode=False, **options)
+        exit_code = _exit_code(run, *args, **options)
+        sys.stdout.flush()
+    except (KeyboardInterrupt, typer.Abort):  # before the command itself took over
+        exit_code = INTERRUPTED
+    except (Exception, SystemExit) as error:
+        # Typer makes SystemExit of it.
+        if BrokenPipeError in (type(error), type(error.__context__)):
+            _write_into_nothing(streams)
+            exit_code = NOBODY_READS
+        else:
+            traceback.print_exc()
+            exit_code = BUG
+    sys.exit(exit_code)
+
+
+def _exit_code(run: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    try:
+        return run(*args, standalone_mode=False, **options)
     except typer.TyperException as error:
         text = error.format_message()
         if text and "\n" not in text:  # else it is the help, asked for by giving nothing
             text = f"error: {text.rstrip('.')}; see --help"
         typer.echo(text, err=True)
-        exit_code = error.exit_code
-    sys.exit(exit_code)
+        return BAD_INPUT
+
+
+def _write_into_nothing(streams: Iterable[TextIO]) -> None:
+    """Lead the streams nowhere; Python flushes them once more as it ends, and would complain."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nothing, stream.fileno())
 
 
 def command(function: Callable[..., None]) -> typer.Typer:
@@ -100,7 +133,7 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
     Bad input, files that cannot be read or written, and packages of the extra `pipeline` that are
     not installed end in one line on stderr and exit code 2; an interruption, or a polite request
     to end, in a line and exit code 130 or 143, even where a library swallows it. Anything else is
-    a bug and shows its traceback.
+    a bug, which shows its traceback and ends in exit code 3.
     """
 
     @functools.wraps(function)
@@ -149,6 +182,8 @@ def _explain(error: Exception) -> NoReturn:
     match error:
         case InputError():
             text = str(error)
+        case BrokenPipeError():
+            raise error
         case OSError(filename=str() | bytes() | Path() as name):
             text = f"{name!s}: {error.strerror}; check that the place exists and is writable"
         case OSError():
@@ -158,7 +193,7 @@ def _explain(error: Exception) -> NoReturn:
         case _:
             raise error
     typer.echo(f"error: {printable(text)}", err=True)
-    raise typer.Exit(2) from None
+    raise typer.Exit(BAD_INPUT) from None
 
 
 def printable(text: str) -> str:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 UNIX = 3  # the system that a zip file names, whatever the system
 NPY_HEADER = 1024  # bytes, at most
-SMALL = 64 * 2**20  # bytes; below, no array is a bomb
-MAX_RATIO = 100  # bytes to a packed byte; images have less than 10
+SMALL = 2**30  # bytes; below, no array is a bomb
+MAX_RATIO = 100  # bytes to a packed byte; images have less than 10, masks some 200
 # RuntimeError: encrypted, or of a later version of the format.
 BAD_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 
@@ -31,11 +31,37 @@ class InputError(ValueError):
 
 
 def expand(path: str | Path) -> Path:
-    """Return the absolute path, `~` resolved; raises InputError where there is no such home."""
+    """Return the absolute path, `~` resolved.
+
+    A relative path is of the project's folder where DVC names it in DVC_ROOT: experiments run in a
+    temporary copy, beside which nothing of the user's lies. Elsewhere it is of the current folder.
+
+    Raises:
+        InputError: there is no such home.
+    """
     try:
-        return Path(path).expanduser().resolve()
+        return Path(os.environ.get("DVC_ROOT", ""), Path(path).expanduser()).resolve()
     except RuntimeError:
         raise InputError(f"{path}: no such home folder; write the path in full") from None
+
+
+def cache_folder(cache: Path | None) -> Path:
+    """Return the program's cache folder, see `expand`; None takes the user's.
+
+    Raises:
+        InputError: there is no such home.
+    """
+    from platformdirs import user_cache_path
+
+    try:
+        return expand(cache or user_cache_path("breast-ultrasound"))
+    except (InputError, RuntimeError):
+        if cache is not None:
+            raise
+        raise InputError(
+            "the user's cache folder: there is no home folder to hold it; name another with "
+            "--cache or BREAST_ULTRASOUND_CACHE"
+        ) from None
 
 
 @contextmanager
@@ -93,7 +119,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `dvc repro` to make it") from None
+        raise InputError(
+            f"{path}: no such file; run `dvc repro` to make it, and this in the project's folder"
+        ) from None
     except RecursionError:
         raise InputError(f"{path}: nested too deeply; run `dvc repro` again") from None
     except ValueError as error:
@@ -163,7 +191,9 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, "NDArray[np.gener
                 raise InputError(f"{path}: expected an array {missing[0]!r}, got {have}")
             return {name: _read_array(archive, members[name], f"{path}: {name}") for name in names}
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run `dvc repro` to make it") from None
+        raise InputError(
+            f"{path}: no such file; run `dvc repro` to make it, and this in the project's folder"
+        ) from None
     except IsADirectoryError:
         raise InputError(f"{path}: expected an npz file, got a folder") from None
     except InputError:
@@ -190,8 +220,9 @@ def _read_array(
     size = member.file_size
     if size > SMALL and size > MAX_RATIO * member.compress_size:
         raise InputError(
-            f"{name}: expected an array, got {size} bytes packed into {member.compress_size}: "
-            "a zip bomb is not unpacked"
+            f"{name}: expected at most {SMALL} bytes packed as tightly, got {size} in "
+            f"{member.compress_size}, a zip bomb perhaps; if not, save it with numpy.savez, "
+            "uncompressed"
         )
     try:
         with archive.open(member) as file:

@@ -72,6 +72,7 @@ class DataParams(Section):
     search_path: list[str]
     split: Literal["official", "clean"]
     n_phantoms: int = Field(ge=60, le=5_000)
+    phantom_seed: Seed
 
 
 class PreprocessParams(Section):

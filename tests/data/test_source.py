@@ -5,7 +5,7 @@ import pytest
 from medmnist import INFO
 
 from breast_ultrasound.data import source
-from breast_ultrasound.data.source import FILE_NAME, fetch_official, official_md5
+from breast_ultrasound.data.source import FILE_NAME, OFFICIAL_MD5, fetch_official
 from breast_ultrasound.files import InputError
 
 CONTENT = b"as if it were the official file"
@@ -15,6 +15,7 @@ CONTENT = b"as if it were the official file"
 def md5(monkeypatch: pytest.MonkeyPatch) -> None:
     digest = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
     monkeypatch.setitem(INFO["breastmnist"], "MD5", digest)
+    monkeypatch.setattr(source, "OFFICIAL_MD5", digest)
 
 
 @pytest.fixture
@@ -32,14 +33,14 @@ def _place(folder: Path, content: bytes) -> str:
 
 
 def test_the_md5_is_medmnists() -> None:
-    assert official_md5() == "750601b1f35ba3300ea97c75c52ff8f6"
+    assert INFO["breastmnist"]["MD5"] == OFFICIAL_MD5
 
 
 @pytest.mark.usefixtures("md5", "offline")
 def test_the_first_whole_file_on_the_path_is_taken(tmp_path: Path) -> None:
     wrong, right = _place(tmp_path / "wrong", b"?"), _place(tmp_path / "right", CONTENT)
     target = tmp_path / "data" / "raw" / FILE_NAME
-    origin = fetch_official([str(tmp_path / "missing"), wrong, right], target)
+    origin = fetch_official([str(tmp_path / "missing"), wrong, right], target, tmp_path / "cache")
     assert origin == Path(right) / FILE_NAME
     assert target.read_bytes() == CONTENT
 
@@ -48,12 +49,74 @@ def test_the_first_whole_file_on_the_path_is_taken(tmp_path: Path) -> None:
 def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     _place(tmp_path / "mine", CONTENT)
-    assert fetch_official(["~/mine"], tmp_path / "out.npz") == tmp_path / "mine" / FILE_NAME
+    found = fetch_official(["~/mine"], tmp_path / "out.npz", tmp_path / "cache")
+    assert found == tmp_path / "mine" / FILE_NAME
 
 
-def test_a_home_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="~nobody-at-all/x: no such home folder"):
-        fetch_official(["~nobody-at-all/x"], tmp_path / FILE_NAME)
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a container runs under a number that no user has."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def unknown(_: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+
+
+@pytest.mark.usefixtures("md5", "offline", "homeless")
+def test_homes_that_are_not_there_are_skipped_and_listed(tmp_path: Path) -> None:
+    homes = ["~/.medmnist", "~nobody-at-all/x"]
+    right, target = _place(tmp_path / "right", CONTENT), tmp_path / FILE_NAME
+    assert fetch_official([*homes, right], target, None) == Path(right) / FILE_NAME
+    with pytest.raises(InputError) as error:
+        fetch_official(homes, target, tmp_path / "cache")
+    for home in homes:
+        assert f"{home}: no such home folder" in str(error.value)
+    with pytest.raises(InputError, match="~nobody-at-all/c: no such home folder"):
+        fetch_official([right], target, Path("~nobody-at-all/c"))
+
+
+@pytest.mark.usefixtures("md5", "offline")
+def test_what_was_verified_comes_back_from_the_cache(tmp_path: Path) -> None:
+    right, target, cache = _place(tmp_path / "right", CONTENT), tmp_path / FILE_NAME, tmp_path / "c"
+    fetch_official([right], target, cache)
+    (Path(right) / FILE_NAME).unlink()
+    target.unlink()
+    kept = fetch_official([], target, cache)
+    assert kept.is_relative_to(cache)
+    assert target.read_bytes() == CONTENT
+    kept.write_bytes(b"damaged")
+    with pytest.raises(InputError, match="wrong MD5"):
+        fetch_official([], target, cache)
+    fetch_official([_place(tmp_path / "again", CONTENT)], target, cache)
+    assert kept.read_bytes() == CONTENT
+
+
+@pytest.mark.usefixtures("md5", "offline")
+def test_a_cache_that_cannot_be_written_stops_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    target = tmp_path / FILE_NAME
+    fetch_official([_place(tmp_path / "right", CONTENT)], target, tmp_path / "cache")
+    assert target.read_bytes() == CONTENT
+    assert "the file is not kept there" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("md5", "offline")
+def test_relative_folders_are_of_the_project_that_dvc_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "copy").mkdir()
+    _place(tmp_path / "data", CONTENT)
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
+    found = fetch_official(["../data"], Path("a.npz"), Path("../store"))
+    assert found == tmp_path / "data" / FILE_NAME
+    assert (tmp_path / "copy" / "a.npz").read_bytes() == CONTENT
+    assert list((tmp_path / "store").rglob("*.npz"))
 
 
 @pytest.mark.usefixtures("md5", "offline")
@@ -62,7 +125,9 @@ def test_every_place_tried_is_listed_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "odd" / FILE_NAME).mkdir(parents=True)
     target = tmp_path / "raw" / FILE_NAME
     with pytest.raises(InputError) as error:
-        fetch_official([str(tmp_path / "gone"), wrong, str(tmp_path / "odd")], target)
+        fetch_official(
+            [str(tmp_path / "gone"), wrong, str(tmp_path / "odd")], target, tmp_path / "cache"
+        )
     message = str(error.value)
     for part in (
         f"{tmp_path / 'gone' / FILE_NAME}: no such file",
@@ -89,11 +154,11 @@ def test_a_download_arrives_whole_or_not_at_all(
     monkeypatch.setattr("medmnist.dataset.np.load", lambda *_, **__: _Anything())
     target = tmp_path / FILE_NAME
     if arrives:
-        assert source.fetch_official([], target) == target
+        assert source.fetch_official([], target, tmp_path / "cache") == target
         assert target.read_bytes() == CONTENT
     else:
         with pytest.raises(InputError, match="wrong MD5"):
-            source.fetch_official([], target)
+            source.fetch_official([], target, tmp_path / "cache")
         assert not target.exists()
 
 

@@ -115,10 +115,10 @@ def test_another_repro_gives_the_same_bytes(
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"evaluate__n_bootstrap": 30}, ["cross_validate", "evaluate"]),
+        ({"evaluate__n_bootstrap": 30}, ["download", "cross_validate", "evaluate"]),
         (
             {"preprocess__near_duplicate_correlation": 0.951},
-            ["preprocess"],
+            ["download", "preprocess"],
         ),  # finds the same near-duplicates
     ],
 )
@@ -139,7 +139,7 @@ def test_a_changed_module_reruns_what_imports_it(repository: Repository) -> None
 
 def test_differences_between_revisions_are_shown(repository: Repository) -> None:
     repository.set(final__n_seeds=2)
-    assert ran(repository("dvc repro")) == ["train_final", "evaluate"]
+    assert ran(repository("dvc repro")) == ["download", "train_final", "evaluate"]
     params = json.loads(repository("dvc params diff --json"))
     assert params["params.yaml"] == {"final.n_seeds": {"old": 1, "new": 2, "diff": 1}}
     metrics = json.loads(repository("dvc metrics diff --json"))
@@ -176,7 +176,7 @@ def test_metrics_are_plain_numbers_under_short_names(repository: Repository) -> 
 
 def test_experiments_with_a_pinned_rate(repository: Repository) -> None:
     output = repository("dvc exp run -n pinned -S lr=0.003 grid_search")
-    assert ran(output) == ["tune_lr", "grid_search"]
+    assert ran(output) == ["download", "tune_lr", "grid_search"]
     assert "learning rate 0.003, pinned" in output
     # What follows directly; DVC cannot say of evaluate before it has new models.
     follow = ["cross_validate", "train_final"]
@@ -210,10 +210,21 @@ def test_experiments_with_a_pinned_rate(repository: Repository) -> None:
     }
 
 
-def test_a_wrong_value_fails_with_one_line(repository: Repository) -> None:
-    output = repository("dvc exp run -S lr=none", check=False)
-    assert "error: params.yaml: lr: expected" in output
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        ("lr=none", "lr: expected"),
+        ("+training.epochs=20", "training.epochs: unknown parameter"),
+        ("+surprise=1", "surprise: unknown parameter"),
+    ],
+)
+def test_a_wrong_parameter_fails_with_one_line(
+    repository: Repository, change: str, answer: str
+) -> None:
+    output = repository(f"dvc exp run -S {change}", check=False)
+    assert f"error: params.yaml: {answer}" in output
     assert "Traceback" not in output
+    assert "Ran experiment" not in output
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from breast_ultrasound.cli.app import app
 from breast_ultrasound.files import InputError
 from breast_ultrasound.runs import cache as cache_module
-from breast_ultrasound.runs.cache import LEFTOVER_AGE, RunCache
+from breast_ultrasound.runs.cache import LEFTOVER_AGE, RunCache, find_cache
 from breast_ultrasound.runs.run import RunResult
 
 RESULT = RunResult(np.ones(3, dtype=np.float32), np.zeros(2), np.zeros(0))
@@ -25,6 +25,35 @@ def cache(tmp_path: Path) -> RunCache:
     for key in KEYS:
         filled.save(key, RESULT)
     return filled
+
+
+def test_a_relative_folder_is_of_the_project_that_dvc_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every experiment in a temporary copy would train anew."""
+    (tmp_path / "copy").mkdir()
+    monkeypatch.chdir(tmp_path / "copy")
+    assert find_cache(Path("../store")).folder == tmp_path / "store" / "runs"
+    assert find_cache(Path("store")).folder == tmp_path / "copy" / "store" / "runs"
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "a" / "project"))
+    assert find_cache(Path("../store")).folder == tmp_path / "a" / "store" / "runs"
+    assert find_cache(tmp_path / "store").folder == tmp_path / "store" / "runs"
+
+
+def test_without_a_home_the_cache_is_asked_for_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("BREAST_ULTRASOUND_CACHE", raising=False)
+    for name in ("pathlib.Path.expanduser", "platformdirs.user_cache_path"):
+        with monkeypatch.context() as patch:
+            patch.delenv("HOME", raising=False)
+            patch.delenv("XDG_CACHE_HOME", raising=False)
+            patch.setattr(name, unknown)
+            result = CliRunner().invoke(app, ["cache"])
+        assert result.exit_code == 2
+        assert result.stderr.startswith("error: the user's cache folder: there is no home")
+        assert result.stderr.count("\n") == 1
 
 
 def test_nothing_of_today_is_pruned(cache: RunCache) -> None:

@@ -242,11 +242,20 @@ def _(folder: Path) -> list[str]:
     return ["a.npz"]
 
 
-@case("audit", "a zip bomb: 100 MB of zeros")
+@case("audit", "a zip bomb of 2 GiB")
 def _(folder: Path) -> list[str]:
-    shape = (127_000, 28, 28)
     with zipfile.ZipFile(folder / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("train_images.npy", _npy_header(shape) + bytes(int(np.prod(shape))))
+        archive.writestr("train_images.npy", _npy_header((2_738_000, 28, 28)))
+    content = bytearray((folder / "a.npz").read_bytes())
+    size = content.rindex(b"PK\x01\x02") + 24  # in the list at the end
+    content[size : size + 4] = (2**31).to_bytes(4, "little")
+    (folder / "a.npz").write_bytes(content)
+    return ["a.npz"]
+
+
+@case("audit", "an npz with other names of arrays")
+def _(folder: Path) -> list[str]:
+    write_arrays(folder / "a.npz", {"x_train": np.zeros((3, 28, 28), "u1")})
     return ["a.npz"]
 
 

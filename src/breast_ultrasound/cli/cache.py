@@ -17,7 +17,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 @guarded
 def show(context: typer.Context, cache: Cache = None) -> None:
     """Show what the cache of finished trainings holds."""
-    from breast_ultrasound.runs.execute import find_cache
+    from breast_ultrasound.runs.cache import find_cache
 
     context.obj = found = find_cache(cache)
     if context.invoked_subcommand is None:

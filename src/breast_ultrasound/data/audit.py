@@ -17,6 +17,7 @@ from breast_ultrasound.files import BAD_ZIP, InputError, read_arrays
 
 NO_LABEL = ""
 MAX_LABELS, MAX_GROUPS = 10, 20  # that a summary spells out
+MAX_NAMES = 10  # of arrays, that a message spells out
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,12 @@ def _read_npz(path: Path, splits: Sequence[str]) -> list[AuditSet]:
     except (*BAD_ZIP, ValueError):
         raise InputError(f"{path}: expected an npz file or a folder of splits") from None
     found = [name.removesuffix("_images") for name in names if name.endswith("_images")]
+    if not found:
+        have = ", ".join(names[:MAX_NAMES]) or "nothing"
+        raise InputError(
+            f"{path}: expected arrays named train_images, test_images and the like, and "
+            f"train_labels where there are labels, got {have}"
+        )
     parts = []
     for split in splits or found:
         wanted = [f"{split}_images", *({f"{split}_labels"} & set(names))]
@@ -98,10 +105,13 @@ def _is_whole(value: Any) -> bool:
 
 
 def _shrink(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """Return images (N, H, W) or (N, H, W, 3) uint8 as grey (N, 28, 28), by averaging areas."""
+    """Return images (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8 as grey (N, 28, 28)."""
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
         raise InputError(
-            f"{name}: expected images of shape (N, H, W) or (N, H, W, 3), got {images.shape}"
+            f"{name}: expected images of shape (N, H, W), (N, H, W, 1) or (N, H, W, 3), "
+            f"got {images.shape}"
         )
     if images.dtype != np.uint8:
         raise InputError(f"{name}: expected dtype uint8, got {images.dtype}")

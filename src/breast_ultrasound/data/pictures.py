@@ -79,7 +79,7 @@ def _check_picture(file: Path, image: "ImageFile") -> None:
             f"got {image.width}×{image.height}; remove it or scale it down"
         )
     n_frames = getattr(image, "n_frames", 1)
-    if n_frames > 1:
+    if n_frames > 1 and image.format != "MPO":  # a camera's JPEG, whose others are previews
         raise InputError(f"{file}: expected one picture, got {n_frames}; save one of them")
 
 
@@ -116,16 +116,27 @@ def _has_eight_bits(image: "ImageFile") -> bool:
     return not image.mode.startswith(WIDE) and not re.search(";16[BLN]", stored)
 
 
-def shrink(image: "Image") -> NDArray[np.uint8]:
-    """Return a picture as grey (28, 28) uint8, the way up that it is shown, by averaging areas.
+def _on_black(image: "Image") -> "Image":
+    """Lay a picture with transparency on black: what it hides is not shown, and may be anything."""
+    from PIL import Image
 
-    Grey levels of more than 8 bits are stretched from black to white.
+    if not image.has_transparency_data:
+        return image
+    black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+    return Image.alpha_composite(black, image.convert("RGBA"))
+
+
+def shrink(image: "Image") -> NDArray[np.uint8]:
+    """Return a picture as grey (28, 28) uint8, as it is shown on black, by averaging areas.
+
+    It is turned the way up that it is shown. Grey levels of more than 8 bits are stretched from
+    black to white.
     """
     from PIL import Image, ImageOps
 
     image = ImageOps.exif_transpose(image)
     if not image.mode.startswith(WIDE):
-        grey = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+        grey = _on_black(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
         return np.asarray(grey, dtype=np.uint8)
     # convert("L") would clip. Correlation ignores gain and offset.
     wide = np.asarray(image.convert("F").resize((SIDE, SIDE), Image.Resampling.BOX))

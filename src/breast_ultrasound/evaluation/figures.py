@@ -1,8 +1,11 @@
 """Figures: what the data look like, and how the results compare."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,13 +27,44 @@ LABEL_COLOURS = {"malignant": MALIGNANT_COLOUR, "benign": BENIGN_COLOUR}
 
 @contextmanager
 def _figure(path: Path, **options: Any) -> Iterator["Figure"]:
-    """Yield a figure that is saved to `path`; the same figure gives the same bytes."""
+    """Yield a figure that is saved to `path`; the same figure gives the same bytes.
+
+    It is drawn into a file in matplotlib's default style, whatever backend and style the user has
+    chosen: DVC compares the bytes.
+    """
+    matplotlib = _import_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(layout="constrained", **options)
-    yield figure
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png", metadata={"Software": None})
+    style = {key: value for key, value in matplotlib.rcParamsDefault.items() if key != "backend"}
+    with matplotlib.rc_context(style):
+        figure = Figure(layout="constrained", **options)
+        FigureCanvasAgg(figure)
+        yield figure
+        with atomic(path) as temporary:
+            figure.savefig(temporary, dpi=100, format="png", metadata={"Software": None})
+
+
+def _import_matplotlib() -> ModuleType:
+    """Import matplotlib; a backend that it does not know, or a broken style, would end the import.
+
+    Notebooks export a backend of theirs to all that is run from them.
+    """
+    spec = find_spec("matplotlib")
+    style = Path(spec.origin if spec and spec.origin else "").parent / "mpl-data" / "matplotlibrc"
+    own = {"MPLBACKEND": "agg", "MATPLOTLIBRC": str(style)}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    try:
+        import matplotlib
+
+        return matplotlib
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def class_balance(malignant: NDArray[np.bool_], split: NDArray[np.int64], path: Path) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
-from breast_ultrasound.files import InputError, atomic
+from breast_ultrasound.files import InputError, atomic, cache_folder
 from breast_ultrasound.runs.run import RunResult, code_digest, digest_of, versions
 
 WEIGHT = "weights/"
@@ -138,6 +138,11 @@ class RunCache:
         for entry in removed:
             entry.path.unlink(missing_ok=True)
         return removed
+
+
+def find_cache(cache: Path | None) -> RunCache:
+    """Return the run results in the program's cache folder; see `cache_folder`."""
+    return RunCache(cache_folder(cache) / "runs")
 
 
 def _metadata(content: bytes) -> dict[str, str]:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from breast_ultrasound.files import InputError, expand
+from breast_ultrasound.files import InputError
 from breast_ultrasound.model.arithmetic import Device, apply_limits, describe, limits
 from breast_ultrasound.params import Arithmetic
-from breast_ultrasound.runs.cache import RunCache
+from breast_ultrasound.runs.cache import RunCache, find_cache
 from breast_ultrasound.runs.run import Run, RunResult, digest_of, key_of, train
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
@@ -83,13 +83,6 @@ def find_resources(
     found = find_device(device, arithmetic)
     automatic = 1 if found == "cuda" else joblib.cpu_count(only_physical_cores=True)
     return Resources(found, n_workers or automatic, find_cache(cache))
-
-
-def find_cache(cache: Path | None) -> RunCache:
-    """Return the cache in the folder `cache`; None takes the user's cache folder."""
-    from platformdirs import user_cache_path
-
-    return RunCache(expand(cache or user_cache_path("breast-ultrasound")) / "runs")
 
 
 @dataclass(frozen=True)

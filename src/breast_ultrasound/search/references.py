@@ -15,7 +15,7 @@ from breast_ultrasound.data.folds import Fold
 from breast_ultrasound.files import read_arrays, write_arrays
 from breast_ultrasound.model.arithmetic import apply_limits, describe, limits
 from breast_ultrasound.model.official_recipe import train_recipe
-from breast_ultrasound.runs.execute import find_cache
+from breast_ultrasound.runs.cache import find_cache
 from breast_ultrasound.runs.run import digest_of, versions, without_words
 from breast_ultrasound.search.comparison import comparison_row
 from breast_ultrasound.search.cross_validation import CrossValidation, estimate_folds, scored
