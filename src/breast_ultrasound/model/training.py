@@ -91,10 +91,7 @@ def fit(
     """
     with reproducible(device), torch.random.fork_rng():
         torch.manual_seed(seed)  # weights and dropout; order and augmentation have their own
-        model = ResNet(config.model)
-        if initial_weights is not None:
-            load_weights(model, {**weights_of(model), **initial_weights})
-        model = model.to(device).to(memory_format=torch.channels_last)
+        model = _network_to_train(config, initial_weights).to(device)
         average = _average(model, config.training.ema_decay)
         classifier = classifier_of(config, [_network(average)])
         generator = torch.Generator().manual_seed(seed)
@@ -113,6 +110,16 @@ def fit(
         if config.recalibrate_batch_norm:
             _recalibrate_batch_norm(config, _network(average), images, malignant, device)
     return FitResult(_network(average), np.array(losses), np.array(aucs))
+
+
+def _network_to_train(
+    config: TrainingConfig, initial_weights: Mapping[str, NDArray[np.float32]] | None
+) -> nn.Module:
+    """Return a new network, laid out in memory as convolutions are fastest on it."""
+    model = ResNet(config.model)
+    if initial_weights is not None:
+        load_weights(model, {**weights_of(model), **initial_weights})
+    return model.to(memory_format=torch.channels_last)
 
 
 def _epochs(
