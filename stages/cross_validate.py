@@ -24,15 +24,13 @@ def main(
     from breast_ultrasound.files import write_arrays, write_csv, write_json
     from breast_ultrasound.model.training import read_config
     from breast_ultrasound.params import load_params
-    from breast_ultrasound.runs.execute import Executor, find_resources
+    from breast_ultrasound.runs.execute import make_executor
     from breast_ultrasound.search.cross_validation import cross_validate, fold_rows, summarise
 
     settings = load_params(params)
     images = ImageSet.load(dev)
     chosen = read_config(config)
-    arithmetic = chosen.training.arithmetic
-    resources = find_resources(device, arithmetic, workers, cache)
-    execute = Executor(images.images, images.malignant, resources, arithmetic)
+    execute = make_executor(images, chosen.training.arithmetic, device, workers, cache)
     n_repeats = settings.cross_validate.n_repeats
     validation = cross_validate(
         chosen, images, settings.folds.n_splits, n_repeats, settings.seed, execute

@@ -21,28 +21,15 @@ def main(
 ) -> None:
     """Write the chosen configuration and the ranking."""
     from breast_ultrasound.data.dataset import ImageSet
-    from breast_ultrasound.data.folds import make_folds
     from breast_ultrasound.files import read_number, write_csv, write_json
     from breast_ultrasound.params import load_params
-    from breast_ultrasound.runs.execute import Executor, find_resources
+    from breast_ultrasound.runs.execute import make_executor
     from breast_ultrasound.search import grid
-    from breast_ultrasound.search.fold_runs import start_config
+    from breast_ultrasound.search.protocol import search
 
-    settings = load_params(params)
-    images = ImageSet.load(dev)
-    folds = make_folds(images.malignant, images.group, settings.folds.n_splits, settings.seed)
-    start = start_config(settings, read_number(lr, "lr"))
-    arithmetic = settings.training.arithmetic
-    resources = find_resources(device, arithmetic, workers, cache)
-    execute = Executor(images.images, images.malignant, resources, arithmetic)
-    ranked = grid.search_grid(
-        start,
-        settings.grid_search,
-        folds[: settings.grid_search.n_folds],
-        images.malignant,
-        settings.seed,
-        execute,
-    )
+    settings, images = load_params(params), ImageSet.load(dev)
+    execute = make_executor(images, settings.training.arithmetic, device, workers, cache)
+    ranked = search(images, settings, read_number(lr, "lr"), execute)
     chosen = ranked[0]
     write_json(config, chosen.config.model_dump(), exact=True)
     write_csv(ranking, *grid.ranking_rows(ranked))

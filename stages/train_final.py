@@ -21,36 +21,24 @@ def main(
     cache: Cache = None,
 ) -> None:
     """Write both models, the ensemble calibrated on out-of-fold scores."""
-    import numpy as np
-
     from breast_ultrasound.data.dataset import ImageSet
     from breast_ultrasound.files import write_csv
     from breast_ultrasound.model.artifact import save_model
     from breast_ultrasound.model.training import read_config
     from breast_ultrasound.params import load_params
-    from breast_ultrasound.runs.execute import Executor, find_resources
-    from breast_ultrasound.search.final_models import (
-        baseline_run,
-        final_runs,
-        read_out_of_fold,
-        train_models,
-    )
+    from breast_ultrasound.runs.execute import make_executor
+    from breast_ultrasound.search.final_models import read_out_of_fold, train_models
+    from breast_ultrasound.search.protocol import plan_models
 
-    settings, chosen = load_params(params), read_config(config)
-    images, arithmetic = ImageSet.load(dev), chosen.training.arithmetic
+    settings, chosen, images = load_params(params), read_config(config), ImageSet.load(dev)
     logits = read_out_of_fold(out_of_fold, len(images)).mean(axis=0)
     weights = None
     if settings.baseline.weights == "imagenet":
         from breast_ultrasound.model.pretrained import imagenet_weights
 
         weights = imagenet_weights(settings.data.search_path)
-    everything, seed = np.arange(len(images)), settings.seed
-    plan = {
-        "baseline": [baseline_run(settings.baseline, arithmetic, images, seed, weights)],
-        "final": final_runs(chosen, everything, settings.final.n_seeds, seed),
-    }
-    resources = find_resources(device, arithmetic, workers, cache)
-    execute = Executor(images.images, images.malignant, resources, arithmetic)
+    plan = plan_models(chosen, images, settings, weights)
+    execute = make_executor(images, chosen.training.arithmetic, device, workers, cache)
     cut = settings.preprocess.near_duplicate_correlation
     folders = {"baseline": baseline, "final": final}
     for name, (model, history) in train_models(plan, logits, cut, execute).items():

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.arithmetic import Device, apply_limits, describe, limits
 from breast_ultrasound.params import Arithmetic
@@ -190,6 +191,18 @@ class Executor:
             )
         with _progress() as progress:
             yield from progress.track(done, total=len(runs), description=label)
+
+
+def make_executor(
+    images: ImageSet,
+    arithmetic: Arithmetic,
+    device: DeviceChoice,
+    n_workers: int,
+    cache: Path | None,
+) -> Executor:
+    """Return what carries out runs on a set of images; see `find_resources`."""
+    resources = find_resources(device, arithmetic, n_workers, cache)
+    return Executor(images.images, images.malignant, resources, arithmetic)
 
 
 @contextmanager

@@ -114,20 +114,7 @@ def baseline_run(
             blocks=[2, 2, 2, 2],  # ResNet-18: He et al. 2016, table 1
             dropout=0.0,
         ),
-        training=TrainingParams(
-            arithmetic=arithmetic,
-            n_epochs=params.n_epochs,
-            batch_size=params.batch_size,
-            optimizer="adamw",  # without decay it is Adam
-            schedule="constant",
-            warmup=0.5,  # not used by a constant schedule
-            weight_decay=0.0,
-            ema_decay=0.0,
-            loss="bce",
-            label_smoothing=0.0,
-            malignant_weight=1.0,
-            focal_gamma=0.0,
-        ),
+        training=_plain_adam(params, arithmetic),
         augment=NO_AUGMENTATION,
         test_time_augmentation=False,
         recalibrate_batch_norm=False,
@@ -140,6 +127,23 @@ def baseline_run(
         keep_weights=True,
         best_epoch=True,
         initial_weights=weights,
+    )
+
+
+def _plain_adam(params: BaselineParams, arithmetic: Arithmetic) -> TrainingParams:
+    return TrainingParams(
+        arithmetic=arithmetic,
+        n_epochs=params.n_epochs,
+        batch_size=params.batch_size,
+        optimizer="adamw",  # without decay it is Adam
+        schedule="constant",
+        warmup=0.5,  # not used by a constant schedule
+        weight_decay=0.0,
+        ema_decay=0.0,
+        loss="bce",
+        label_smoothing=0.0,
+        malignant_weight=1.0,
+        focal_gamma=0.0,
     )
 
 

@@ -178,3 +178,9 @@ def edge_warning(lr: float, params: TuneLrParams) -> str | None:
         return None
     name, value = ("low", params.low) if place < 0.5 else ("high", params.high)
     return f"the best learning rate {lr} lies near tune_lr.{name} = {value}: widen the range"
+
+
+def warnings(trials: Sequence[Trial], lr: float, params: TuneLrParams) -> list[str]:
+    """Return what to say of a search: trials that diverged, a best rate near an end."""
+    found = divergence_warning(trials), edge_warning(lr, params)
+    return [warning for warning in found if warning is not None]

@@ -1,0 +1,60 @@
+"""The whole protocol on splits that no near-duplicate crosses. Reads all images, test too."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+
+
+def main(
+    raw: Annotated[Path, typer.Option(help="The downloaded file.")],
+    metrics: Annotated[Path, typer.Option(help="Written: choices, estimate and scores.")],
+    params: ParamsFile = Path("params.yaml"),
+    workers: Workers = 0,
+    device: Device = "auto",
+    cache: Cache = None,
+) -> None:
+    """Assign the images anew, search, train and evaluate; write what comes out."""
+    from breast_ultrasound.data.dataset import read_official
+    from breast_ultrasound.data.near_duplicates import describe, dev_and_test, find_near_duplicates
+    from breast_ultrasound.data.resplit import clean_split
+    from breast_ultrasound.evaluation.model_scores import summarise
+    from breast_ultrasound.files import write_json
+    from breast_ultrasound.model.arithmetic import limit_process
+    from breast_ultrasound.model.classifier import predict
+    from breast_ultrasound.params import load_params
+    from breast_ultrasound.runs.execute import make_executor
+    from breast_ultrasound.search import cross_validation, grid
+    from breast_ultrasound.search.protocol import run_protocol
+
+    settings = load_params(params)
+    images, malignant, official = read_official(raw)
+    duplicates = find_near_duplicates(images, settings.preprocess.near_duplicate_correlation)
+    split = clean_split(malignant, duplicates.group, official, settings.seed)
+    dev, test = dev_and_test(images, malignant, split, duplicates)
+    execute = make_executor(dev, settings.training.arithmetic, device, workers, cache)
+    result = run_protocol(dev, settings, execute)
+    scored_on = limit_process(execute.arithmetic, execute.resources.device)
+    predictions = {
+        name: predict(model.classifier(), test.images, "cpu")
+        for name, model in result.models.items()
+    }
+    scores = summarise(predictions, test, settings.evaluate, settings.seed)
+    content = {
+        "data": describe(malignant, split, duplicates, dev, test),
+        "lr": result.lr,
+        "grid_search": grid.summarise([result.chosen]),
+        "cross_validate": cross_validation.summarise(result.validation, dev),
+        "evaluate": scores,
+    }
+    write_json(metrics, {**content, "trained_on": execute.trained_on, "scored_on": scored_on})
+    for name in predictions:
+        row = scores[name]["test"]
+        typer.echo(f"{name}: AUC {row['auc']:.3f} [{row['auc_low']:.3f}, {row['auc_high']:.3f}]")
+
+
+app = command(main)
+if __name__ == "__main__":
+    app()
