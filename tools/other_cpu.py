@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from tools.workspace import ROOT
 
-# AMD's first Zen and Intel's first with AVX2, neither with AVX-512. Under QEMU's other names for
-# them, `EPYC` and `Haswell`, torch crashes as it is imported.
+# AMD's first Zen and Intel's first with AVX2, neither with AVX-512. Under QEMU 7.2 torch crashes as
+# `EPYC`, `EPYC-Rome`, `Haswell` and `max`; as these two only its `grid_sample` in AVX2 does.
 CPUS = ("EPYC-v1", "Haswell-noTSX")
 COMMAND = (sys.executable, "-m", "tools.digest")
 LINE = "digest: "

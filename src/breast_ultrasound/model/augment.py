@@ -4,7 +4,6 @@ import math
 
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional
 
 from breast_ultrasound.params import AugmentParams
 
@@ -40,11 +39,31 @@ def _warp(images: Tensor, mirror: Tensor, angle: Tensor, scale: Tensor, shift: T
     side = images.shape[-1]
     ticks = (2 * torch.arange(side, device=images.device) + 1) / side - 1  # centres of pixels
     x, y = ticks[None, None, :], ticks[None, :, None]
-    # Written out: `affine_grid` multiplies matrices, whose digits hang on the maker of the CPU.
+    # Written out: the product of matrices in `affine_grid` has other digits on other makers' CPUs.
     across = (sign * cos)[:, None, None] * x - sin[:, None, None] * y + shift[:, :1, None]
     down = (sign * sin)[:, None, None] * x + cos[:, None, None] * y + shift[:, 1:, None]
-    grid = torch.stack([across, down], dim=3)  # (B, S, S, 2)
-    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return _sample(images, across, down)
+
+
+def _sample(images: Tensor, across: Tensor, down: Tensor) -> Tensor:
+    """Return the bilinear values of images (B, 1, S, S) at places (B, S, S), from −1 to 1.
+
+    It is `grid_sample` with border padding, whose gathers of AVX2 end an emulated CPU
+    (`make test-cpus`).
+    """
+    side = images.shape[-1]
+    x, y = (((place + 1) * side - 1).div(2).clamp(0, side - 1) for place in (across, down))
+    left, top = x.floor().long(), y.floor().long()
+    right, bottom = (left + 1).clamp(max=side - 1), (top + 1).clamp(max=side - 1)
+    pixels = images.flatten(1)
+
+    def at(row: Tensor, column: Tensor) -> Tensor:
+        return pixels.gather(1, (row * side + column).flatten(1)).view_as(x)
+
+    x, y = x - left, y - top
+    upper = torch.lerp(at(top, left), at(top, right), x)
+    lower = torch.lerp(at(bottom, left), at(bottom, right), x)
+    return torch.lerp(upper, lower, y).unsqueeze(1)
 
 
 def _cut_out(images: Tensor, centre: Tensor, side: float) -> Tensor:
