@@ -88,10 +88,21 @@ def test_what_was_verified_comes_back_from_the_cache(tmp_path: Path) -> None:
     assert kept.is_relative_to(cache)
     assert target.read_bytes() == CONTENT
     kept.write_bytes(b"damaged")
-    with pytest.raises(InputError, match="wrong MD5"):
+    with pytest.raises(InputError, match="was not found"):
         fetch_official([], target, cache)
     fetch_official([_place(tmp_path / "again", CONTENT)], target, cache)
     assert kept.read_bytes() == CONTENT
+
+
+@pytest.mark.usefixtures("md5", "offline")
+def test_what_dvc_has_kept_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC removes the stage's output before it runs the stage again, and keeps it in its cache."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    digest = source.OFFICIAL_MD5
+    kept = tmp_path / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(CONTENT)
+    assert fetch_official([], tmp_path / FILE_NAME, tmp_path / "cache") == kept
 
 
 @pytest.mark.usefixtures("md5", "offline")

@@ -47,8 +47,11 @@ def test_queued_experiments_find_the_file_beside_the_project(repository: Reposit
 
 
 def test_what_was_there_once_comes_back_without_a_network(repository: Repository) -> None:
+    """From the program's cache, or DVC's."""
     assert ran(repository("dvc repro download")) == ["download"]
     shutil.rmtree(repository.folder.parent / "shared")
-    output = repository("dvc exp run -S data.search_path=[] download")
-    assert f"from {repository.folder.parent / 'cache'}" in output
-    assert (repository.folder / "data" / "raw" / FILE_NAME).read_bytes() == CONTENT
+    for place, seed in (("cache", 1), ("project/.dvc/cache", 2)):
+        output = repository(f"dvc exp run -S seed={seed} download")
+        assert f"from {repository.folder.parent / place}" in output
+        assert (repository.folder / "data" / "raw" / FILE_NAME).read_bytes() == CONTENT
+        shutil.rmtree(repository.folder.parent / "cache")

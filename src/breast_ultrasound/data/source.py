@@ -1,4 +1,4 @@
-"""Finding the official file: the program's cache, the search path, the network. The MD5 decides."""
+"""Finding the official file: what was kept, the search path, the network. The MD5 decides."""
 
 import hashlib
 import sys
@@ -17,7 +17,7 @@ def fetch_official(search_path: Sequence[str], target: Path, cache: Path | None)
     """Put the official file at `target`, from the first place that has it whole.
 
     Args:
-        search_path: folders, see `expand`, tried in order after the cache and before the network.
+        search_path: folders, see `expand`, tried in order, after what was kept, before the network.
         target: where the file goes; it appears complete and verified, or not at all.
         cache: the program's cache folder, see `cache_folder`. The file is kept there too: DVC
             removes `target` before it runs the stage again.
@@ -30,13 +30,14 @@ def fetch_official(search_path: Sequence[str], target: Path, cache: Path | None)
     """
     kept = _place_in_cache(cache)
     files, tried = _files_of(search_path)
-    places = [*([kept] if kept else []), *files, None]  # None: the network
+    own = [place for place in (kept, _place_in_dvcs_cache()) if place]
     with tempfile.TemporaryDirectory() as downloads:
-        for candidate in places:
+        for candidate in [*own, *files, None]:  # None: the network
             try:
                 content = _verified(candidate or _download(Path(downloads)))
             except (OSError, RuntimeError) as error:
-                tried.append(f"{candidate or 'the network'}: {' '.join(str(error).split())}")
+                if candidate not in own:
+                    tried.append(f"{candidate or 'the network'}: {' '.join(str(error).split())}")
                 continue
             with atomic(target) as temporary:
                 temporary.write_bytes(content)
@@ -72,6 +73,11 @@ def _place_in_cache(cache: Path | None) -> Path | None:
         if cache is not None:
             raise
         return None
+
+
+def _place_in_dvcs_cache() -> Path:
+    """Return where DVC keeps the file once the stage has run, unless it is told another folder."""
+    return expand(".dvc/cache/files/md5") / OFFICIAL_MD5[:2] / OFFICIAL_MD5[2:]
 
 
 def _keep(content: bytes, place: Path) -> None:
