@@ -1,4 +1,4 @@
-"""Whether README.md and docs/leakage.md state the metrics that are committed, or staged, with them.
+"""Whether the documents state the metrics that are committed, or staged, with them.
 
 All is read from git's index: what lies in the workspace, as after `make repro` on another kind of
 CPU, is no business of the documents.
@@ -7,7 +7,7 @@ CPU, is no business of the documents.
 import subprocess
 import sys
 
-from tools.tables import expected_lines
+from tools.tables import DOCUMENTS, rendered
 from tools.workspace import ROOT
 
 
@@ -18,26 +18,20 @@ def read_index(path: str) -> str:
 
 
 def main() -> int:
-    """Print each line that a document lacks."""
+    """Name each document with a block of other metrics."""
     try:
-        missing = [
-            f"{document}: expected {line!r}"
-            for document, lines in expected_lines(read_index).items()
-            for line in lines
-            if line not in read_index(document)
-        ]
+        stale = [n for n in DOCUMENTS if rendered(read_index(n), read_index) != read_index(n)]
     except subprocess.CalledProcessError as error:
         print(f"error: git's index: {error.stderr.decode().strip()}", file=sys.stderr)
         return 2
-    if missing:
-        print("\n".join(missing), file=sys.stderr)
+    if stale:
         print(
-            "error: these lines are not in the documents, or metrics are not staged with them; "
-            "`python -m tools.tables` prints those of the workspace",
+            f"error: {', '.join(stale)}: not of the metrics in git's index; run `make docs`, then "
+            "git add documents, metrics and plots together",
             file=sys.stderr,
         )
         return 2
-    print("README.md and docs/leakage.md state the metrics in git's index")
+    print("the documents state the metrics in git's index")
     return 0
 
 

@@ -1,20 +1,28 @@
-"""The tables of README.md and docs/leakage.md, made from metrics and plots."""
+"""What the documents say of metrics: blocks between markers, written from metrics and plots.
+
+    python -m tools.tables          writes them anew, from the workspace (`make docs`)
+
+A block stands between `<!-- NAME -->` and `<!-- /NAME -->` on lines of their own. `make check`
+holds the blocks in git's index to the metrics in git's index.
+"""
 
 import csv
+import io
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import yaml
 
 from tools.workspace import ROOT
 
 Read = Callable[[str], str]  # the text of a file of the project, by its path from the root
+DOCUMENTS = ("README.md", "docs/leakage.md", "docs/benchmarks.md", "docs/architecture.md")
 HEADLINES = ("auc", "accuracy")
 MODELS = {
     "baseline": "baseline: torchvision's ResNet-18, random weights",
     "final": "**final: the ensemble this project trains**",
 }
+SUBSETS = ("test", "leak_free", "leaked")
 
 
 def read_workspace(path: str) -> str:
@@ -28,156 +36,202 @@ def metrics(read: Read, name: str) -> dict[str, Any]:
     return content
 
 
-def row_of(scores: dict[str, float]) -> str:
-    """Return the cells of a model's scores, with intervals."""
-    return " | ".join(_interval(scores, name) for name in (*HEADLINES, "aupr", "f1"))
+def csv_rows(read: Read, name: str) -> list[dict[str, str]]:
+    """Return the rows of a table under plots/."""
+    return list(csv.DictReader(io.StringIO(read(f"plots/{name}"))))
 
 
-def _interval(row: dict[str, float], name: str, sign: str = "") -> str:
+def interval(row: Mapping[str, float], name: str, sign: str = "") -> str:
+    """Return a score with its interval."""
     value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
     return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
-def rows(read: Read) -> list[str]:
-    """Return a line of Markdown for each model and part of the test images, then one for dev."""
-    evaluate, validate = metrics(read, "evaluate"), metrics(read, "cross_validate")
-    data = metrics(read, "data")
-    n_test, n_free = data["images"]["test"], data["near_duplicates"]["leak_free_test_images"]
-    parts = (("test", f"all {n_test}"), ("leak_free", f"the {n_free} leak-free"))
-    lines = [
-        f"| {words} | {images} | {row_of(evaluate[model][part])} |"
-        for model, words in MODELS.items()
-        for part, images in parts
-    ]
-    for part, images in parts:
-        single = evaluate["final"]["single"][part]
-        cells = [f"{single[s]['mean']:.3f} ± {single[s]['sd']:.3f}" for s in HEADLINES]
-        lines.append(f"| one network of the ensemble | {images} | {' | '.join(cells)} | | |")
-    for name, folds in (
-        ("near-duplicates kept together", validate),
-        ("not", validate["ungrouped"]),
-    ):
-        cells = [
-            f"{folds[score]['mean']:.3f} ± {folds[score]['sd']:.3f}"
-            for score in (*HEADLINES, "aupr", "f1")
-        ]
-        lines.append(f"| cross-validation on dev, {name} | | {' | '.join(cells)} |")
-    return lines
+def table(heads: list[str], rows: list[list[str]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
+    cells = [heads, ["---"] * len(heads), *rows]
+    return [f"| {' | '.join(row)} |" for row in cells]
 
 
-def _word(score: str) -> str:
-    return "AUC" if score == "auc" else score
-
-
-def aim_rows(read: Read) -> list[str]:
-    """Return a line of Markdown for each score that has an aim: what, the value and the aim."""
-    pooled, final = metrics(read, "cross_validate")["pooled"], metrics(read, "evaluate")["final"]
-    single, test, free = final["single"]["test"], final["test"], final["leak_free"]
-    n_seeds = yaml.safe_load(read("params.yaml"))["final"]["n_seeds"]
-    table = (
-        ("dev, AUC of one network, grouped folds", pooled["single_auc"], "0.880"),
-        ("dev, AUC of the mean over the repeats", pooled["auc"], "0.890"),
-        ("dev, accuracy of the mean over the repeats", pooled["accuracy"], "0.860"),
-        (f"test, AUC of one network, mean of {n_seeds}", single["auc"]["mean"], "0.925"),
-        (f"test, accuracy of one network, mean of {n_seeds}", single["accuracy"]["mean"], "0.888"),
-        ("test, AUC of the ensemble", test["auc"], "0.935"),
-        *(
-            (f"leak-free, {_word(s)} of the ensemble", free[s], f"{test[s]:.3f}, as on test")
-            for s in ("auc", "sensitivity", "specificity", "accuracy")
-        ),
-    )
-    return [f"| {what} | {value:.3f} | {aim} |" for what, value, aim in table]
-
-
-def part_rows(read: Read) -> list[str]:
-    """Return a line of Markdown for each model and score: all, leak-free and leaked images."""
-    models = {**metrics(read, "evaluate"), **metrics(read, "leakage")}
-    return [
-        f"| {name.replace('_', ' ')} | {_word(score)} | "
-        + " | ".join(_interval(models[name][p], score) for p in ("test", "leak_free", "leaked"))
-        + " |"
-        for score in HEADLINES
-        for name in ("baseline", "final", "control", "retrained", "nearest_neighbour")
-    ]
-
-
-LEAKAGE_ROWS = (
-    ("baseline: leaked − leak-free images", "leaked_minus_leak_free", "baseline"),
-    ("final: leaked − leak-free images", "leaked_minus_leak_free", "final"),
-    ("retrained: leaked − leak-free images", "leaked_minus_leak_free", "retrained"),
-    ("nearest neighbour: leaked − leak-free images", "leaked_minus_leak_free", "nearest_neighbour"),
-    ("final − retrained, on leaked images", "final_minus_retrained", "leaked"),
-    ("final − retrained, on leak-free images", "final_minus_retrained", "leak_free"),
-    ("final − retrained, on all test images", "final_minus_retrained", "test"),
-    ("control − retrained, on leaked images", "control_minus_retrained", "leaked"),
-    ("control − retrained, on leak-free images", "control_minus_retrained", "leak_free"),
-    ("control − retrained, on all test images", "control_minus_retrained", "test"),
-)
-
-
-def leakage_rows(read: Read) -> list[str]:
-    """Return a line of Markdown for each effect of near-duplicates."""
-    content, folds = (
-        metrics(read, "leakage"),
-        metrics(read, "cross_validate")["ungrouped_minus_grouped"],
-    )
-    lines = []
-    for words, kind, name in LEAKAGE_ROWS:
-        cells = [_interval(content[kind][name], score, "+") for score in HEADLINES]
-        lines.append(f"| {words} | {' | '.join(cells)} |")
-    words = "cross-validation: folds that near-duplicates may cross − folds that they may not"
-    return [*lines, f"| {words} | {_interval(folds, 'auc', '+')} | |"]
-
-
-def _table(read: Read, name: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(read(f"plots/{name}").splitlines()))
-
-
-def band_rows(read: Read) -> list[str]:
-    """Return a line of Markdown for each band of correlations: do labels agree?"""
-    return [
-        f"| {row['correlation']} | {row['pairs']} | {row['opposite_labels']} | "
-        f"{float(row['share']):.0%} |"
-        for row in _table(read, "data/bands.csv")
-    ]
-
-
-def threshold_rows(read: Read) -> list[str]:
-    """Return one line of Markdown per cut."""
-    lines = []
-    for counts, scores in zip(
-        _table(read, "data/thresholds.csv"), _table(read, "test/thresholds.csv"), strict=True
-    ):
-        names = ("pairs", "cross_split_pairs", "opposite_labels", "groups", "leaked_test_images")
-        cells = [
-            f"{float(counts['near_duplicate_correlation']):.2f}",
-            *(counts[name] for name in names),
-        ]
-        cells += [
-            f"{float(scores[f'{model}_{score}']):.3f}"
-            for model in ("baseline", "final")
-            for score in HEADLINES
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def leaked_sentence(read: Read) -> str:
-    """Return what the README says first of the data."""
+def data(read: Read) -> list[str]:
+    """Return what stands first of the data."""
     counts = metrics(read, "data")
-    leaked, n_test = counts["near_duplicates"]["leaked_test_images"], counts["images"]["test"]
-    return f"{leaked} of {n_test} official test images have a near-duplicate"
+    found, n_test = counts["near_duplicates"], counts["images"]["test"]
+    conflicts = found["conflicting_cross_split_pairs"]
+    return [
+        f"**{found['leaked_test_images']} of {n_test} official test images have a near-duplicate",
+        f"in train or val**, and {conflicts} pairs across the splits carry opposite labels.",
+    ]
 
 
-def expected_lines(read: Read) -> dict[str, list[str]]:
-    """Return what each document must say, line by line, by the document's path."""
-    evidence = (band_rows, threshold_rows, part_rows, leakage_rows)
-    return {
-        "README.md": [leaked_sentence(read), *rows(read), *aim_rows(read)],
-        "docs/leakage.md": [line for table in evidence for line in table(read)],
-    }
+def results(read: Read) -> list[str]:
+    """Return the README's table of results."""
+    evaluate, validate = metrics(read, "evaluate"), metrics(read, "cross_validate")
+    clean = metrics(read, "studies/clean_split")["evaluate"]["final"]["test"]
+    found, counts = metrics(read, "data")["near_duplicates"], metrics(read, "data")["images"]
+    scores = (*HEADLINES, "aupr", "f1")
+    folds = [f"{validate[s]['mean']:.3f} ± {validate[s]['sd']:.3f}" for s in scores]
+    final, baseline = evaluate["final"], evaluate["baseline"]
+    free, every = (
+        f"the {found['leak_free_test_images']} leak-free of the official test images",
+        f"all {counts['test']} official test images",
+    )
+    rows = [
+        ["final", f"{counts['test']} test images of clean splits",
+         *(interval(clean, s) for s in scores)],
+        ["final", "dev, grouped folds that no search used", *folds],
+        ["final", free,
+         *(interval(final["leak_free"], s) for s in scores)],
+        ["final", every,
+         *(interval(final["test"], s) for s in scores)],
+        ["baseline", every,
+         *(interval(baseline["test"], s) for s in scores)],
+        ["*published*: ResNet-18, MedMNIST v2", every, "0.901", "0.863", "", ""],
+    ]  # fmt: skip
+    return table(["model", "scored on", "AUC", "accuracy", "AUPR", "F1"], rows)
+
+
+def trainings(read: Read) -> list[str]:
+    """Return how many trainings each stage asks for, as it ran."""
+    trials, ranking = csv_rows(read, "tune_lr.csv"), csv_rows(read, "grid_search.csv")
+    full = [int(row["n_folds"]) for row in ranking if row["stopped"] != "rung 1"]
+    n_folds = len(csv_rows(read, "fold_scores.csv"))
+    members = len(csv_rows(read, "training/final.csv")[0]) - 2  # beside epoch and mean
+    rows = [
+        ["`tune_lr`", str(sum(int(row["n_folds"]) for row in trials)),
+         f"{len(trials)} trials, {sum(r['stopped'] == 'pruned' for r in trials)} pruned"],
+        ["`grid_search`", f"{len(ranking)} short, {sum(full)} full",
+         f"{len(ranking)} settings, {len(full)} of them beyond the first rung"],
+        ["`cross_validate`", str(n_folds), "folds of all repeats"],
+        ["`train_final`", str(members + 1), f"{members} members and the baseline"],
+    ]  # fmt: skip
+    return table(["stage", "trainings", "of"], rows)
+
+
+def bands(read: Read) -> list[str]:
+    """Return the pairs by correlation: do labels agree?"""
+    rows = [
+        [row["correlation"], row["pairs"], row["opposite_labels"], f"{float(row['share']):.0%}"]
+        for row in csv_rows(read, "data/bands.csv")
+    ]
+    return table(["correlation", "pairs", "opposite labels", "share"], rows)
+
+
+def copies(read: Read) -> list[str]:
+    """Return which altered copies each way of comparing finds."""
+    first, *_ = found = csv_rows(read, "studies/altered_copies.csv")
+    kinds = list(first)[4:]
+    rows = [
+        [row["compared_by"], row["from"], row["pairs"], row["false_at_most"],
+         *(f"{float(row[kind]):.0%}" for kind in kinds)]
+        for row in found
+    ]  # fmt: skip
+    return table(["compared by", "from", "pairs", "false, at most", *kinds], rows)
+
+
+def cuts(read: Read) -> list[str]:
+    """Return what depends on the correlation from which images are near-duplicates."""
+    counts, scores = (
+        csv_rows(read, "data/thresholds.csv"),
+        csv_rows(read, "studies/leakage/cuts.csv"),
+    )
+    names = ("pairs", "cross_split_pairs", "opposite_labels", "groups", "leaked_test_images")
+    models = [f"{model}_{score}" for model in ("baseline", "final") for score in HEADLINES]
+    rows = [
+        [f"{float(count['near_duplicate_correlation']):.2f}", *(count[name] for name in names),
+         *(f"{float(score[name]):.3f}" for name in models)]
+        for count, score in zip(counts, scores, strict=True)
+    ]  # fmt: skip
+    heads = ["near-duplicates from", "pairs", "across splits", "opposite labels", "groups",
+             "leaked test images", "baseline: leak-free AUC", "accuracy", "final: leak-free AUC",
+             "accuracy"]  # fmt: skip
+    return table(heads, rows)
+
+
+def subsets(read: Read) -> list[str]:
+    """Return the scores of models that know test's near-duplicates, and of one that does not."""
+    models = metrics(read, "studies/leakage")
+    names = ("baseline", "final", "size_matched_control", "retrained", "nearest_neighbour")
+    rows = [
+        [name.replace("_", " "), score.replace("auc", "AUC"),
+         *(interval(models[name][subset], score) for subset in SUBSETS)]
+        for score in HEADLINES for name in names
+    ]  # fmt: skip
+    return table(["model", "score", "all test images", "leak-free", "leaked"], rows)
+
+
+def effects(read: Read) -> list[str]:
+    """Return what near-duplicates do to scores."""
+    content = metrics(read, "studies/leakage")
+    gaps = content["leaked_minus_leak_free"]
+    rows = [
+        [f"{name.replace('_', ' ')}: leaked − leak-free images",
+         *(interval(gaps[name], score, "+") for score in HEADLINES)]
+        for name in ("baseline", "final", "retrained", "nearest_neighbour")
+    ]  # fmt: skip
+    words = {"leaked": "leaked", "leak_free": "leak-free", "test": "all test"}
+    rows += [
+        [f"{model.replace('_', ' ')} − retrained, on {words[subset]} images",
+         *(interval(content[f"{model}_minus_retrained"][subset], s, "+") for s in HEADLINES)]
+        for model in ("final", "size_matched_control") for subset in words
+    ]  # fmt: skip
+    folds = content["folds"]["ungrouped_minus_grouped"]
+    rows.append(["folds that near-duplicates may cross − folds that they may not",
+                 interval(folds, "auc", "+"), ""])  # fmt: skip
+    return table(["difference", "AUC", "accuracy"], rows)
+
+
+def augmentation(read: Read) -> list[str]:
+    """Return what augmentation is worth."""
+    content = metrics(read, "studies/augmentation")
+    words = {"folds": "dev, grouped folds", "test": "test, all", "leak_free": "test, leak-free",
+             "leaked": "test, leaked"}  # fmt: skip
+    rows = [
+        [words[name], f"{row['without']:.3f}", f"{row['with']:.3f}", interval(row, "auc", "+")]
+        for name, row in content.items()
+        if name in words
+    ]
+    return table(["scored on", "without", "with", "difference"], rows)
+
+
+def references(read: Read) -> list[str]:
+    """Return what other learners score on the same folds, the official recipe last."""
+    rows = [
+        [row["learner"], f"{float(row['fold_auc']):.3f} ± {float(row['fold_auc_se']):.3f}",
+         f"{float(row['minus_first']):+.3f} ± {float(row['minus_first_se']):.3f}",
+         f"{float(row['accuracy']):.3f}"]
+        for row in csv_rows(read, "studies/references.csv")
+    ]  # fmt: skip
+    return table(["learner", "AUC of folds", "− network", "accuracy"], rows)
+
+
+BLOCKS: dict[str, Callable[[Read], list[str]]] = {
+    block.__name__: block
+    for block in (data, results, trainings, bands, copies, cuts, subsets, effects, augmentation,
+                  references)
+}  # fmt: skip
+
+
+def rendered(text: str, read: Read) -> str:
+    """Return a document with its blocks made anew.
+
+    Raises:
+        KeyError: a marker names no block.
+    """
+
+    def block(found: re.Match[str]) -> str:
+        lines = "\n".join(BLOCKS[found[1]](read))
+        return f"<!-- {found[1]} -->\n{lines}\n<!-- /{found[1]} -->"
+
+    return re.sub(r"<!-- (\w+) -->\n.*?<!-- /\1 -->", block, text, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Write the blocks of every document from the workspace's metrics."""
+    for name in DOCUMENTS:
+        text = read_workspace(name)
+        (ROOT / name).write_text(rendered(text, read_workspace), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    tables = rows, aim_rows, band_rows, threshold_rows, part_rows, leakage_rows
-    print("\n\n".join("\n".join(table(read_workspace)) for table in tables))
+    main()
