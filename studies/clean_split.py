@@ -47,9 +47,7 @@ def main(
         "evaluate": scores,
     }
     write_json(metrics, {**content, "trained_on": execute.trained_on, "scored_on": scored_on})
-    for name in predictions:
-        row = scores[name]["test"]
-        typer.echo(f"{name}: AUC {row['auc']:.3f} [{row['auc_low']:.3f}, {row['auc_high']:.3f}]")
+    typer.echo(f"final: AUC {scores['final']['test']['auc']:.3f}")
 
 
 app = command(main)
