@@ -18,8 +18,7 @@ def main(
 ) -> None:
     """Assign the images anew, search, train and evaluate; write what comes out."""
     from breast_ultrasound.data.dataset import read_official
-    from breast_ultrasound.data.near_duplicates import describe, dev_and_test, find_near_duplicates
-    from breast_ultrasound.data.resplit import clean_split
+    from breast_ultrasound.data.near_duplicates import on_clean_split
     from breast_ultrasound.evaluation.model_scores import summarise
     from breast_ultrasound.files import write_json
     from breast_ultrasound.model.arithmetic import limit_process
@@ -30,10 +29,8 @@ def main(
     from breast_ultrasound.search.protocol import run_protocol
 
     settings = load_params(params)
-    images, malignant, official = read_official(raw)
-    duplicates = find_near_duplicates(images, settings.preprocess.near_duplicate_correlation)
-    split = clean_split(malignant, duplicates.group, official, settings.seed)
-    dev, test = dev_and_test(images, malignant, split, duplicates)
+    cut, seed = settings.preprocess.near_duplicate_correlation, settings.seed
+    dev, test = on_clean_split(*read_official(raw), cut, seed)
     execute = make_executor(dev, settings.training.arithmetic, device, workers, cache)
     result = run_protocol(dev, settings, execute)
     scored_on = limit_process(execute.arithmetic, execute.resources.device)
@@ -41,18 +38,16 @@ def main(
         name: predict(model.classifier(), test.images, "cpu")
         for name, model in result.models.items()
     }
-    scores = summarise(predictions, test, settings.evaluate, settings.seed)
+    scores = summarise(predictions, test, settings.evaluate, seed)
     content = {
-        "data": describe(malignant, split, duplicates, dev, test),
+        "data": {"images": {"dev": len(dev), "test": len(test)}, "leaked": int(test.leaked.sum())},
         "lr": result.lr,
         "grid_search": grid.summarise([result.chosen]),
         "cross_validate": cross_validation.summarise(result.validation, dev),
         "evaluate": scores,
     }
     write_json(metrics, {**content, "trained_on": execute.trained_on, "scored_on": scored_on})
-    for name in predictions:
-        row = scores[name]["test"]
-        typer.echo(f"{name}: AUC {row['auc']:.3f} [{row['auc_low']:.3f}, {row['auc_high']:.3f}]")
+    typer.echo(f"final: AUC {scores['final']['test']['auc']:.3f}")
 
 
 app = command(main)

@@ -1,7 +1,8 @@
 """`breast-ultrasound audit`: near-duplicates in any image set with splits."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,16 +43,21 @@ def audit(
         write_csv(csv, *pair_rows(found, duplicates))
     if sheet is not None:
         near_duplicate_pairs(found.images, found.split, found.label, duplicates, sheet)
+    _show(summary)
+    crossing = summary["cross_split_pairs"]
+    if fail_over is not None and crossing > fail_over:
+        typer.echo(f"leakage: {crossing} pairs cross the splits, over {fail_over}", err=True)
+        raise typer.Exit(1)
+
+
+def _show(summary: Mapping[str, Any]) -> None:
     for name, counts in summary["splits"].items():
         typer.echo(
             f"{printable(name):12}{counts['images']:8} images"
             f"{counts['leaking']:8} with a near-duplicate in another split"
         )
-    crossing = summary["cross_split_pairs"]
     typer.echo(
         f"{summary['pairs']} pairs of near-duplicates in {summary['groups']} groups: "
-        f"{crossing} across splits, {summary['conflicting_pairs']} with different labels"
+        f"{summary['cross_split_pairs']} across splits, "
+        f"{summary['conflicting_pairs']} with different labels"
     )
-    if fail_over is not None and crossing > fail_over:
-        typer.echo(f"leakage: {crossing} pairs cross the splits, over {fail_over}", err=True)
-        raise typer.Exit(1)

@@ -20,7 +20,7 @@ def resplit(
     ] = False,
     csv: Annotated[Path | None, typer.Option(help="Write one row per image: its split.")] = None,
 ) -> None:
-    """Deal the images out anew: the same sizes and classes, near-duplicates always in one split."""
+    """Assign the images anew: the same sizes and classes, near-duplicates always in one split."""
     import hashlib
 
     from breast_ultrasound.data.audit import (
@@ -43,13 +43,9 @@ def resplit(
     write_arrays(output, split_arrays(images, found, split))
     if csv is not None:
         write_csv(csv, *image_rows(found, duplicates, split))
-    for line in split_lines(found, split):
-        typer.echo(line)
-    for line in conflict_lines(found, duplicates, split):
-        typer.echo(printable(line))
+    conflicts = map(printable, conflict_lines(found, duplicates, split))
+    typer.echo("\n".join([*split_lines(found, split), *conflicts]))
     first, second = found.split[duplicates.pairs.T]
-    typer.echo(
-        f"{len(duplicates.pairs)} pairs of near-duplicates: {(first != second).sum()} crossed the "
-        "splits, none does now"
-    )
+    crossed = f"{len(first)} pairs of near-duplicates: {(first != second).sum()} crossed the splits"
+    typer.echo(f"{crossed}, none does now")
     typer.echo(f"sha256 {hashlib.sha256(output.read_bytes()).hexdigest()}  {output}")

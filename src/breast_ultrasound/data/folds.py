@@ -65,10 +65,14 @@ def make_folds(
         for number, (train, score) in enumerate(splitter.split(malignant, malignant, group))
     ]
     for fold in folds:
-        for name, part in (("train", fold.train), ("score", fold.score)):
-            if len(np.unique(malignant[part])) < 2:
-                raise InputError(
-                    f"folds.n_splits: fold {fold.number} has images of one class only to {name}; "
-                    f"expected both classes, lower folds.n_splits (now {n_splits})"
-                )
+        _check_classes(fold, malignant, n_splits)
     return folds
+
+
+def _check_classes(fold: Fold, malignant: NDArray[np.bool_], n_splits: int) -> None:
+    for name, images in (("train", fold.train), ("score", fold.score)):
+        if len(np.unique(malignant[images])) < 2:
+            raise InputError(
+                f"folds.n_splits: fold {fold.number} has images of one class only to {name}; "
+                f"expected both classes, lower folds.n_splits (now {n_splits})"
+            )

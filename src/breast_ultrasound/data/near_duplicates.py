@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import SPLITS, ImageSet
+from breast_ultrasound.data.resplit import clean_split
 
 BLOCK = 2048  # images; a block of correlations takes 16 MB
 SINGLE_PRECISION = 1e-4  # more than float32 errs on a correlation; what is near is computed again
@@ -214,6 +215,23 @@ def dev_and_test(
     leaked[duplicates.pairs[across]] = True
     everything = ImageSet(images, malignant, split, duplicates.group, leaked)
     return everything.subset(~is_test), everything.subset(is_test)
+
+
+def on_clean_split(
+    images: NDArray[np.uint8],
+    malignant: NDArray[np.bool_],
+    split: NDArray[np.int64],
+    correlation: float,
+    seed: int,
+) -> tuple[ImageSet, ImageSet]:
+    """Return dev and test of splits that no near-duplicate crosses, see `clean_split`.
+
+    Args:
+        split: the official one, whose sizes are kept.
+    """
+    duplicates = find_near_duplicates(images, correlation)
+    clean = clean_split(malignant, duplicates.group, split, seed)
+    return dev_and_test(images, malignant, clean, duplicates)
 
 
 def conflicting(label: NDArray[np.str_], duplicates: NearDuplicates) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
 from breast_ultrasound.data.dataset import FILE_LABEL_MALIGNANT, SIDE, SPLITS
+from breast_ultrasound.data.resplit import apportion
 
 SPLIT_FRACTIONS = (0.7, 0.1, 0.2)  # the official split: 546, 78 and 156 of 780
 MALIGNANT, BENIGN, NORMAL = range(3)
@@ -25,7 +26,7 @@ def make_phantoms(n_images: int, seed: int) -> dict[str, NDArray[np.uint8]]:
         `train_images` (N, 28, 28) uint8, `train_labels` (N, 1) uint8, likewise val and test.
     """
     rng = np.random.default_rng(seed)
-    kinds = rng.permutation(np.repeat(np.arange(3), _apportion(n_images, KIND_FRACTIONS)))
+    kinds = rng.permutation(np.repeat(np.arange(3), apportion(n_images, np.array(KIND_FRACTIONS))))
     images = np.stack([_phantom(int(kind), rng) for kind in kinds])
     malignant = kinds == MALIGNANT
     n_duplicates = round(DUPLICATE_FRACTION * n_images)
@@ -38,17 +39,11 @@ def make_phantoms(n_images: int, seed: int) -> dict[str, NDArray[np.uint8]]:
         malignant[copy] = malignant[original] ^ conflicts
     labels = np.where(malignant, FILE_LABEL_MALIGNANT, 1 - FILE_LABEL_MALIGNANT)
     arrays: dict[str, NDArray[np.uint8]] = {}
-    cuts = np.cumsum(_apportion(n_images, SPLIT_FRACTIONS))[:-1]
+    cuts = np.cumsum(apportion(n_images, np.array(SPLIT_FRACTIONS)))[:-1]
     for split, part in zip(SPLITS, np.split(np.arange(n_images), cuts), strict=True):
         arrays[f"{split}_images"] = images[part]
         arrays[f"{split}_labels"] = labels[part, None].astype(np.uint8)
     return arrays
-
-
-def _apportion(total: int, fractions: tuple[float, ...]) -> list[int]:
-    """Cut `total` by `fractions`, in whole numbers that add up."""
-    edges = np.round(np.cumsum([0.0, *fractions]) * total).astype(int)
-    return [int(size) for size in np.diff(edges)]
 
 
 def _phantom(kind: int, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -27,9 +27,7 @@ def clean_split(
     _, seen, kind, n_kind = np.unique(
         label, return_index=True, return_inverse=True, return_counts=True
     )
-    room = np.zeros((len(sizes), len(n_kind)), dtype=np.int64)  # (S, K)
-    for k in np.lexsort((seen, n_kind)):  # the rarest first; not by name, again
-        room[:, k] = _apportion(n_kind[k], sizes - room.sum(axis=1))
+    room = _room(sizes, n_kind, seen)
     _, member, n_members = np.unique(group, return_inverse=True, return_counts=True)
     order = np.argsort(member, kind="stable")
     groups = np.split(order, np.cumsum(n_members)[:-1])
@@ -49,7 +47,17 @@ def clean_split(
     return result
 
 
-def _apportion(total: np.int64, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def _room(
+    sizes: NDArray[np.int64], n_kind: NDArray[np.int64], seen: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return how many images of each kind each split takes, (S, K)."""
+    room = np.zeros((len(sizes), len(n_kind)), dtype=np.int64)
+    for k in np.lexsort((seen, n_kind)):  # the rarest first; not by name, again
+        room[:, k] = apportion(int(n_kind[k]), sizes - room.sum(axis=1))
+    return room
+
+
+def apportion(total: int, sizes: NDArray[Any]) -> NDArray[np.int64]:
     """Cut `total` in proportion to `sizes`, (S,), in whole numbers: largest remainders first."""
     exact = total * sizes / sizes.sum()
     parts: NDArray[np.int64] = np.floor(exact).astype(np.int64)
