@@ -170,7 +170,7 @@ def time_official(folder: Path, n_epochs: int) -> float:
     tensors = [as_tensors(part.images, part.malignant) for part in parts]
     network = official_network()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    train_one_epoch(network, optimizer, *tensors[1])  # warms up on the small val part
+    train_one_epoch(network, optimizer, *tensors[1])  # warms up on the small val split
 
     def epochs() -> None:
         for _ in range(n_epochs):

@@ -1,4 +1,4 @@
-"""Check the images, find near-duplicates, and part dev from test."""
+"""Check the images, find near-duplicates, and split dev from test."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Commands for people: Typer apps that answer bad input with one line and exit code 2."""
+"""Commands for people: Typer apps that end bad input with one line and exit code 2."""
 
 import functools
 import io
@@ -26,7 +26,7 @@ Workers = Annotated[
     typer.Option(
         envvar="BREAST_ULTRASOUND_WORKERS",
         min=0,
-        help="Trainings at a time; 0: one a core. Changes no result.",
+        help="Trainings at a time; 0: one per core. Changes no result.",
     ),
 ]
 Device = Annotated[
@@ -128,7 +128,7 @@ def command(function: Callable[..., None]) -> typer.Typer:
 
 
 def guarded(function: Callable[..., None]) -> Callable[..., None]:
-    """Make a command answer people.
+    """Make a command speak to people.
 
     Bad input, files that cannot be read or written, and packages of the extra `pipeline` that are
     not installed end in one line on stderr and exit code 2; an interruption, or a polite request

@@ -42,7 +42,7 @@ Positive = Annotated[float, Field(gt=0, le=100)]
 
 
 class Section(BaseModel):
-    """A part of params.yaml: frozen, without unknown keys, NaN or infinity, or yes for 1."""
+    """A section of params.yaml: frozen, without unknown keys, NaN or infinity, or yes for 1."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()

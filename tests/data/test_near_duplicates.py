@@ -82,7 +82,7 @@ def test_blocks_change_nothing(rng: np.random.Generator, monkeypatch: pytest.Mon
     whole = find_near_duplicates(images, 0.9)
     assert len(whole.pairs) >= 35
     for block in (1, 7, 64, 65):
-        for many in (0, 16):  # pairs an image that are looked at one by one
+        for many in (0, 16):  # pairs per image that are looked at one by one
             monkeypatch.setattr(module, "BLOCK", block)
             monkeypatch.setattr(module, "MANY", many)
             parts = find_near_duplicates(images, 0.9)

@@ -47,7 +47,7 @@ SMALL: dict[str, Any] = {
 }
 SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "terminate": signal.SIGTERM}
 MAX_TRIES = 10  # to hit a stage before it ends
-FULL = 4 * 1024  # bytes that a full disk still has: one stored training without weights
+FULL = 4 * 1024  # bytes that a full disk still has: one cached training without weights
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class State:
         return copied
 
     def runs(self) -> dict[str, int]:
-        """Return when each finished training was stored, by file name."""
+        """Return when each finished training was cached, by file name."""
         return {p.name: p.stat().st_mtime_ns for p in self.cache.rglob("[!.]*.safetensors")}
 
     def results(self) -> dict[str, bytes]:
@@ -228,7 +228,7 @@ def main() -> int:
     """Run it all, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stages", nargs="*", default=list(dvc_stages()), help="default: all")
-    parser.add_argument("--kills", type=int, default=5, help="SIGKILLs a stage")
+    parser.add_argument("--kills", type=int, default=5, help="SIGKILLs per stage")
     parser.add_argument("--seed", type=int, default=0, help="decides the moments")
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)

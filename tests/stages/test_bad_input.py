@@ -29,12 +29,12 @@ from tests.stages.reads import STAGES, Reads, call
 from tools.workspace import ROOT, TINY, write_params
 
 ERRORS = ROOT / "docs" / "errors.md"
-HEADER = """# What bad input is answered with
+HEADER = """# What commands say to bad input
 
-Each command ends with exit code 2, this line on stderr and nothing written. The table is made by
+Each ends with exit code 2, this line on stderr and nothing written. The table is made by
 `tests/stages/test_bad_input.py`, which gives each input to its command.
 
-| command | input | answer |
+| command | input | error line |
 | --- | --- | --- |
 """
 Arrays = dict[str, Any]
@@ -540,7 +540,7 @@ def _wide(picture: Path) -> None:
 
 
 def _wide_colour(picture: Path) -> None:
-    """Write a PNG of 16 bits a colour, which Pillow reads but does not write."""
+    """Write a PNG of 16 bits per colour, which Pillow reads but does not write."""
     rows = b"".join(b"\0" + bytes([i, 0] * 3 * 28) for i in range(28))
     header = (28).to_bytes(4, "big") * 2 + bytes([16, 2, 0, 0, 0])
     parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
@@ -561,7 +561,7 @@ add("predict", "a picture that is not there", lambda _: ["gone.png"])
 add("predict", "a folder that is empty", _predicted(_emptied))
 add("predict", "a PNG cut short", _predicted(lambda p: p.write_bytes(p.read_bytes()[:200])))
 add("predict", "a picture of 16 bits", _predicted(_wide))
-add("predict", "a picture of 16 bits a colour", _predicted(_wide_colour))
+add("predict", "a picture of 16 bits per colour", _predicted(_wide_colour))
 add("predict", "a picture of one grey", _predicted(lambda p: Image.new("L", (9, 9), 7).save(p)))
 add("predict", "a model that is not there", _predicted(str, "--model", "gone"))
 add("predict", "a model trained on other images", _predicted(_of_other_images))
@@ -622,7 +622,7 @@ def answers() -> Iterator[list[str]]:
 
 @pytest.fixture
 def folder(tmp_path: Path, finished: tuple[Path, Reads], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which every stage could run, without a network, a GPU or stored trainings."""
+    """A folder in which every stage could run, without a network, a GPU or cached trainings."""
     for name in ("data", "models", "metrics"):
         shutil.copytree(finished[0] / name, tmp_path / name)
     write_params(tmp_path / "params.yaml", TINY)

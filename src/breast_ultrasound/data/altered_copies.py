@@ -2,9 +2,9 @@
 
 Every image of the official file is copied with a change; a copy is found when it and its original
 count as near-duplicates; of five changes of lighting the worst counts. Beside it stand the pairs
-that
-the method finds among the originals, and at most how many of them are false: were that many pairs
-unrelated, and disagreed in label as often as any two images, they would make all the disagreement.
+that the method finds among the originals, and at most how many of them are false: were that many
+pairs unrelated, and disagreed in label as often as any two images, they would make all the
+disagreement.
 """
 
 from collections.abc import Callable

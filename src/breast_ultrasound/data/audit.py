@@ -216,7 +216,7 @@ def in_conflict(images: AuditSet, duplicates: NearDuplicates) -> NDArray[np.bool
 def assign_splits(
     images: AuditSet, duplicates: NearDuplicates, seed: int, without_conflicts: bool
 ) -> NDArray[np.str_]:
-    """Return a split for each image, (N,), none of which parts near-duplicates; see `clean_split`.
+    """Return a split for each image, (N,), with near-duplicates in one; see `clean_split`.
 
     Args:
         without_conflicts: images of groups with different labels go nowhere: their split is empty.

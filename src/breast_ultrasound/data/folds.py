@@ -10,10 +10,10 @@ from breast_ultrasound.files import InputError
 
 @dataclass(frozen=True)
 class Fold:
-    """One way to part N images into those to learn from and those to score.
+    """One way to split N images into those to learn from and those to score.
 
     Attributes:
-        repeat, number: which repetition of the cut, and which part of it is scored, from 0.
+        repeat, number: which repetition of the cut, and which of its folds is scored, from 0.
         seed: for the training on this fold; the same in every stage, so that runs are reused.
         train, score: int64 indices, ascending, disjoint, together all of 0…N−1.
     """

@@ -16,7 +16,7 @@ SINGLE_PRECISION = 1e-4  # more than float32 errs on a correlation; what is near
 SHIFTS = (-1, 0, 1)  # pixels, down and across
 THRESHOLDS = tuple(round(0.90 + 0.01 * i, 2) for i in range(10))  # at which results are compared
 FREQUENCIES = 8  # each way, of the sketch that sorts out most pairs
-MANY = 16  # candidates an image; of more, all products of a block are sooner done than theirs
+MANY = 16  # candidates per image; of more, all products of a block are sooner done than theirs
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _sketch_and_pixels(
 
 
 def _sketch(pixels: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return few numbers an image, (N, D), whose products are at least the correlations.
+    """Return few numbers per image, (N, D), whose products are at least the correlations.
 
     They are the low frequencies of the standardised pixels, (N, H, W), as they are in a cosine
     basis, and the length of the rest, since |⟨a, b⟩| ≤ |a|·|b| there (Cauchy and Schwarz).
@@ -208,7 +208,7 @@ def dev_and_test(
     split: NDArray[np.int64],
     duplicates: NearDuplicates,
 ) -> tuple[ImageSet, ImageSet]:
-    """Part the images into dev (train and val) and test, with their near-duplicate flags."""
+    """Split the images into dev (train and val) and test, with their near-duplicate flags."""
     is_test = split == SPLITS.index("test")
     leaked = np.zeros(len(images), dtype=np.bool_)
     across = is_test[duplicates.pairs[:, 0]] != is_test[duplicates.pairs[:, 1]]
@@ -241,7 +241,7 @@ def conflicting(label: NDArray[np.str_], duplicates: NearDuplicates) -> NDArray[
 
 
 def best_accuracy(malignant: NDArray[np.bool_], group: NDArray[np.int64]) -> float:
-    """Return the accuracy that no classifier exceeds which answers alike on near-duplicates.
+    """Return the accuracy that no classifier exceeds which predicts alike on near-duplicates.
 
     It gives each group, (N,) int64, its more frequent label.
     """

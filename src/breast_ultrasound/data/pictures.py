@@ -90,7 +90,7 @@ def read_pictures(paths: Sequence[Path]) -> tuple[list[Path], NDArray[np.uint8]]
         N files, and grey images (N, 28, 28) of them, as bright as they are.
 
     Raises:
-        InputError: no pictures, or one that cannot be read, has more than 8 bits a grey level or
+        InputError: no pictures, or one that cannot be read, has more than 8 bits per grey level or
             shows nothing.
     """
     files = [file for path in paths for file in (pictures_in(path) if path.is_dir() else [path])]
@@ -101,7 +101,7 @@ def read_pictures(paths: Sequence[Path]) -> tuple[list[Path], NDArray[np.uint8]]
         with open_picture(file) as picture:
             if not _has_eight_bits(picture):
                 raise InputError(
-                    f"{file}: expected 8 bits a grey level, got more; save it as an 8-bit PNG, "
+                    f"{file}: expected 8 bits per grey level, got more; save it as an 8-bit PNG, "
                     "as bright as it is meant to be seen"
                 )
             images.append(shrink(picture))

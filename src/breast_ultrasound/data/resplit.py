@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 def clean_split(
     label: NDArray[Any], group: NDArray[np.int64], split: NDArray[Any], seed: int
 ) -> NDArray[Any]:
-    """Return new splits, (N,), of the same sizes and classes, none of which parts a group.
+    """Return new splits, (N,), of the same sizes and classes, that no group crosses.
 
     Args:
         label: (N,), of any type.

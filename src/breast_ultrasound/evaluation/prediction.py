@@ -33,8 +33,8 @@ class Prediction:
         probability: of malignant, calibrated, in [0, 1].
         lowest, highest: that of single networks of the ensemble, with the same calibration.
         near_duplicate: index of the dev image that the picture is a near-duplicate of, the nearest
-            one. The final model has learned from all of dev, others from a part. None: there is no
-            such image.
+            one. The final model has learned from all of dev, others from a subset. None: there is
+            no such image.
     """
 
     probability: float

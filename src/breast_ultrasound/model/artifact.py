@@ -1,4 +1,4 @@
-"""TrainedModel models as files: safetensors for the weights, JSON that says what they are."""
+"""Trained models as files: safetensors for the weights, JSON that says what they are."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

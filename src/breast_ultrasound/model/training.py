@@ -201,7 +201,7 @@ def network_of(params: ModelParams, weights: Mapping[str, NDArray[Any]]) -> nn.M
 
 def load_weights(model: nn.Module, weights: Mapping[str, NDArray[Any]]) -> None:
     """Put weights into the network; every name and shape must fit."""
-    # A copy, since stored arrays may be read-only.
+    # A copy, since arrays from a file may be read-only.
     model.load_state_dict({name: torch.from_numpy(w.copy()) for name, w in weights.items()})
 
 

@@ -1,1 +1,1 @@
-"""Trainings as content-addressed, stored, parallel runs."""
+"""Trainings as content-addressed, cached, parallel runs."""

@@ -64,7 +64,7 @@ class RunCache:
             raise self._no_place(error) from None
 
     def save(self, key: str, result: RunResult) -> None:
-        """RunCache a result under its key; it appears whole or not at all.
+        """Keep a result under its key; it appears whole or not at all.
 
         Raises:
             InputError: the folder cannot be written.
@@ -153,7 +153,7 @@ def _metadata(content: bytes) -> dict[str, str]:
 
 
 def _origin_of(path: Path) -> str | None:
-    """Return the code and versions that a stored file says it is of; None when it cannot tell."""
+    """Return the code and versions that a file says it is of; None when it cannot tell."""
     try:
         with safe_open(path, framework="numpy") as file:
             return (file.metadata() or {}).get("origin")

@@ -1,4 +1,4 @@
-"""Carrying out runs: those in the cache are read, the others trained side by side and stored."""
+"""Carrying out runs: those in the cache are read, the others trained side by side and cached."""
 
 import signal
 import sys
@@ -78,7 +78,7 @@ def find_resources(
 
     Args:
         device: as in `find_device`.
-        n_workers: 0 takes one a physical core, or one for a GPU.
+        n_workers: 0 takes one per physical core, or one for a GPU.
         cache: folder of the cache; None takes the user's cache folder.
     """
     found = find_device(device, arithmetic)
@@ -115,7 +115,7 @@ class Executor:
     def __call__(self, runs: Sequence[Run], label: str) -> list[RunResult]:
         """Return the result of each run, from the cache or trained now.
 
-        Each result is stored the moment it is there: a kill loses only what was under way.
+        Each result is cached the moment it is there: a kill loses only what was under way.
 
         Args:
             label: what the progress bar says.
@@ -135,7 +135,7 @@ class Executor:
         return [result for key in keys if (result := results[key]) is not None]
 
     def _train(self, missing: Mapping[str, Run], label: str) -> dict[str, RunResult]:
-        """Train and store what is missing, in as many processes as there are workers.
+        """Train and cache what is missing, in as many processes as there are workers.
 
         A process that the system kills, mostly for lack of memory, takes the others with it; what
         they had not finished starts again.
@@ -167,7 +167,7 @@ class Executor:
         )
 
     def _train_once(self, runs: Mapping[str, Run], label: str) -> Iterator[tuple[str, RunResult]]:
-        """Train runs side by side, and yield each result when it is stored.
+        """Train runs side by side, and yield each result when it is cached.
 
         Every training has a process that was limited before its first tensor: joblib would train
         in this one for a single job, so there are two, of which one works. It makes its processes
