@@ -153,17 +153,30 @@ def code_digest() -> str:
 
 
 def without_words(source: str) -> str:
-    """Return Python without comments and docstrings, in the one layout of `ast.unparse`.
+    """Return what Python does: its syntax tree as text, without comments, docstrings and layout.
 
-    Unlike `ast.dump` it is the same on all supported versions of Python.
+    It is the same on all supported versions of Python: unlike `ast.dump` it says nothing of empty
+    fields, which versions add, nor of empty parts of f-strings, and unlike `ast.unparse` it does
+    not choose their quotes.
     """
+
+    def told(node: Any) -> Any:
+        if isinstance(node, list):
+            return [told(item) for item in node]
+        if not isinstance(node, ast.AST):
+            return node
+        fields = [(name, told(value)) for name, value in ast.iter_fields(node)]
+        return type(node).__name__, [pair for pair in fields if pair[1] not in (None, [])]
+
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+                node.body = node.body[1:]
+        elif isinstance(node, ast.JoinedStr):
+            node.values = [part for part in node.values if getattr(part, "value", None) != ""]
+    return repr(told(tree))
 
 
 @cache
