@@ -80,6 +80,32 @@ def test_scores_that_say_nothing_or_the_contrary_keep_their_order() -> None:
     assert mean == pytest.approx(np.log(10 / 30), abs=1e-5)
 
 
+def test_equal_scores_get_the_share_of_malignant_images() -> None:
+    malignant = np.arange(40) % 4 == 0
+    for value in (0.0, 0.3, -1e4):
+        logits = np.full(40, value, dtype=np.float32)
+        probability = platt_scaling(logits, malignant).probability(logits)
+        np.testing.assert_allclose(probability, 1 / 4, atol=1e-3)
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1, 1000), (5, -3), (0.1, 1e-3)])
+def test_other_units_give_the_same_probabilities(scale: float, shift: float) -> None:
+    logits, malignant = _case(0)
+    logits = logits.astype(float)
+    expected = platt_scaling(logits, malignant).probability(logits)
+    other = logits * scale + shift
+    found = platt_scaling(other, malignant).probability(other)
+    np.testing.assert_allclose(found, expected, atol=1e-3)  # six digits of 1000
+
+
+def test_scores_that_hardly_differ_are_calibrated_without_a_word() -> None:
+    rng = np.random.default_rng(0)
+    malignant = np.arange(60) % 3 == 0
+    for logits in (-1.04 + 1e-9 * rng.normal(size=60), 1e4 * rng.normal(size=60)):
+        found = platt_scaling(logits, malignant)
+        assert found.temperature in (1 / MIN_SLOPE, 1 / MAX_SLOPE)
+
+
 def test_digits_that_differ_from_cpu_to_cpu_are_cut() -> None:
     for seed in range(5):
         logits, malignant = _case(seed)
