@@ -18,24 +18,24 @@ def main(
     device: Device = "auto",
 ) -> None:
     """Write scores with bootstrap intervals for all test images and for the leak-free ones."""
+    from breast_ultrasound.data.dataset import ImageSet
     from breast_ultrasound.model.arithmetic import limit_process
     from breast_ultrasound.model.artifact import load_model
+    from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import find_device
 
+    settings, images = load_params(params), ImageSet.load(test)
     models = {"baseline": load_model(baseline), "final": load_model(final)}
     arithmetic = models["final"].card.config.training.arithmetic
     found = find_device(device, arithmetic)
     scored_on = limit_process(arithmetic, found)
 
-    from breast_ultrasound.data.dataset import ImageSet
     from breast_ultrasound.evaluation import figures
     from breast_ultrasound.evaluation.curves import write_curves
     from breast_ultrasound.evaluation.model_scores import summarise
     from breast_ultrasound.files import write_json
     from breast_ultrasound.model.classifier import predict
-    from breast_ultrasound.params import load_params
 
-    settings, images = load_params(params), ImageSet.load(test)
     predictions = {
         name: predict(model.classifier(), images.images, found) for name, model in models.items()
     }

@@ -1,3 +1,13 @@
+"""What all tests share."""
+# ruff: noqa: E402
+# Torch reads the limits of its arithmetic at its first operation and never again, so they come
+# before it is imported. What tests compute in this process then has the digits of the processes
+# that train, on every machine.
+
+from breast_ultrasound.model.arithmetic import apply_limits, limits
+
+apply_limits(limits("portable"))
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -5,19 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from breast_ultrasound.data.dataset import ImageSet, read_official
+from breast_ultrasound.data.dataset import SIDE, ImageSet, read_official
 from breast_ultrasound.data.near_duplicates import dev_and_test, find_near_duplicates
 from breast_ultrasound.data.phantom import make_phantoms
+from breast_ultrasound.data.pictures import TRANSFORM
 from breast_ultrasound.files import write_arrays
 from breast_ultrasound.model.artifact import ModelCard
-from breast_ultrasound.model.training import Hardware, TrainingConfig
+from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import Params
 from breast_ultrasound.runs.cache import RunCache
 from breast_ultrasound.runs.execute import Executor, Resources
 from breast_ultrasound.runs.run import digest_of
 from tools.workspace import TINY, merged, shipped_params
-
-CPU = Hardware("cpu", "fp32")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,10 +57,12 @@ def card(config: TrainingConfig, dev: ImageSet) -> ModelCard:
     """Of a model of two networks, with a calibration that no default has."""
     return ModelCard(
         config=config,
+        image_size=SIDE,
+        transform=TRANSFORM,
+        near_duplicate_correlation=0.95,
         seeds=[0, 1],
         temperature=3.0,
         offset=-1.0,
-        threshold=0.3,
         data=digest_of({"images": dev.images, "malignant": dev.malignant}),
         versions={},
         trained_on="",
@@ -80,9 +91,13 @@ def dev(dev_test: tuple[ImageSet, ImageSet]) -> ImageSet:
 @pytest.fixture
 def executor(dev: ImageSet, tmp_path: Path) -> Callable[..., Executor]:
     def make(n_workers: int = 1, **changes: Any) -> Executor:
-        resources = Resources(CPU, n_workers, RunCache(tmp_path / "cache"))
-        values: dict[str, Any] = {"images": dev.images, "malignant": dev.malignant}
-        return Executor(**{**values, "resources": resources, **changes})
+        values: dict[str, Any] = {
+            "images": dev.images,
+            "malignant": dev.malignant,
+            "resources": Resources("cpu", n_workers, RunCache(tmp_path / "cache")),
+            "arithmetic": "portable",
+        }
+        return Executor(**{**values, **changes})
 
     return make
 

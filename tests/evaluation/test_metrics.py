@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from breast_ultrasound.evaluation.metrics import (
-    auc,
     auc_difference,
     bootstrap,
     calibration_error,
+    headline_scores,
     mean_and_sd,
     scores,
 )
 from breast_ultrasound.params import EvaluateParams
+from breast_ultrasound.ranking import auc
 
 
 def _case(seed: int, n: int = 50) -> tuple[np.ndarray, np.ndarray]:
@@ -38,11 +39,16 @@ def _calibration_error(malignant: np.ndarray, probability: np.ndarray) -> float:
 
 
 @settings(deadline=None, max_examples=50)
-@given(seed=st.integers(0, 10_000), threshold=st.floats(0, 1), digits=st.integers(0, 9))
-def test_scores_are_scikit_learns(seed: int, threshold: float, digits: int) -> None:
+@given(
+    seed=st.integers(0, 10_000),
+    shift=st.sampled_from([-1, -0.3, 0, 0.3, 1]),
+    digits=st.integers(0, 9),
+)
+def test_scores_are_scikit_learns(seed: int, shift: float, digits: int) -> None:
     malignant, probability = _case(seed)
-    probability = probability.round(digits).clip(0.01, 0.99)  # few digits make many ties
-    called = probability >= threshold
+    # Few digits make many ties, also at ½; a large shift calls all images malignant, or none.
+    probability = (probability + shift).round(digits).clip(0.01, 0.99)
+    called = probability >= 0.5
     expected = {
         "auc": sk.roc_auc_score(malignant, probability),
         "accuracy": sk.accuracy_score(malignant, called),
@@ -57,8 +63,10 @@ def test_scores_are_scikit_learns(seed: int, threshold: float, digits: int) -> N
         "log_loss": sk.log_loss(malignant, np.clip(probability, 1e-7, 1 - 1e-7)),
         "calibration_error": _calibration_error(malignant, probability),
     }
-    found = scores(malignant, probability, threshold)
+    found = scores(malignant, probability)
     assert found.keys() == expected.keys()
+    headline = headline_scores(malignant, probability)
+    assert headline == {name: found[name] for name in ("auc", "accuracy")}
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, abs=1e-12), name
 

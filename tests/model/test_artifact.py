@@ -6,33 +6,39 @@ import pytest
 
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.files import InputError
-from breast_ultrasound.model.artifact import ModelCard, load_model, save_model
-from breast_ultrasound.model.training import TrainingConfig, fit, predict, weights_of
-from tests.conftest import CPU
+from breast_ultrasound.model.artifact import ModelCard, TrainedModel, load_model, save_model
+from breast_ultrasound.model.classifier import Classifier, logits_of, predict
+from breast_ultrasound.model.training import TrainingConfig, classifier_of, fit, weights_of
 
 
 @pytest.fixture
 def folder(tmp_path: Path, card: ModelCard, config: TrainingConfig, dev: ImageSet) -> Path:
-    members = [fit(config, dev.images, dev.malignant, seed, CPU).model for seed in (0, 1)]
-    exact = card.model_copy(update={"temperature": 1.23456789012345, "threshold": 1 / 3})
-    save_model(tmp_path / "model", exact, [weights_of(model) for model in members])
-    logits = [predict(model, dev.images, CPU, test_time_augmentation=True) for model in members]
-    np.save(tmp_path / "expected.npy", np.stack(logits))
+    members = [fit(config, dev.images, dev.malignant, seed).model for seed in (0, 1)]
+    exact = card.model_copy(update={"temperature": 1.23456789012345, "offset": 1 / 3})
+    model = TrainedModel(exact, [weights_of(member) for member in members])
+    save_model(tmp_path / "model", model)
+    np.save(tmp_path / "logits.npy", logits_of(classifier_of(config, members), dev.images, "cpu"))
+    whole = Classifier(members, "portable", True, 1.23456789012345, 1 / 3)
+    np.save(tmp_path / "probability.npy", predict(whole, dev.images, "cpu").probability)
     return tmp_path / "model"
 
 
 def test_a_model_predicts_the_same_after_a_round_trip(folder: Path, dev: ImageSet) -> None:
     model = load_model(folder)
-    expected = np.load(folder.parent / "expected.npy")
-    assert np.array_equal(model.predict(dev.images, CPU), expected)
-    assert (model.card.temperature, model.card.threshold) == (1.23456789012345, 1 / 3)
+    expected = np.load(folder.parent / "logits.npy")
+    assert np.array_equal(logits_of(model.classifier(), dev.images, "cpu"), expected)
+    probability = predict(model.classifier(), dev.images, "cpu").probability
+    assert np.array_equal(probability, np.load(folder.parent / "probability.npy"))
+    assert (model.card.temperature, model.card.offset) == (1.23456789012345, 1 / 3)
 
 
 def test_a_missing_or_damaged_part_is_named(folder: Path) -> None:
     card = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps({**card, "threshold": "x"}))
-    with pytest.raises(InputError, match=r"model\.json: threshold: .*train the model again"):
-        load_model(folder)
+    for change in ({"offset": "x"}, {"format_version": 2}, {"transform": None}):
+        (folder / "model.json").write_text(json.dumps({**card, **change}))
+        (name,) = change
+        with pytest.raises(InputError, match=rf"model\.json: {name}: .*train the model again"):
+            load_model(folder)
     (folder / "model.json").write_text(json.dumps(card))
     narrower = {
         **card,

@@ -6,26 +6,25 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
+from torch import nn
 
 from breast_ultrasound.data.dataset import ImageSet
-from breast_ultrasound.files import InputError
+from breast_ultrasound.model.classifier import logits_of, predict, scale
 from breast_ultrasound.model.resnet import ResNet
 from breast_ultrasound.model.training import (
-    Hardware,
+    DivergedError,
     TrainingConfig,
     _batch_sizes,
     _optimizer,
-    as_tensor,
+    classifier_of,
     fit,
     learning_rate_factor,
-    predict,
     weights_of,
 )
-from tests.conftest import CPU
+from breast_ultrasound.params import NO_AUGMENTATION
+from breast_ultrasound.ranking import auc
 
-PLAIN_AUGMENT = dict.fromkeys(
-    ["flip", "rotation", "scale", "shift", "contrast", "brightness", "cutout"], 0.0
-)
+PLAIN_AUGMENT = NO_AUGMENTATION.model_dump()
 
 
 def _with(config: TrainingConfig, **sections: Any) -> TrainingConfig:
@@ -33,6 +32,14 @@ def _with(config: TrainingConfig, **sections: Any) -> TrainingConfig:
     for name, change in sections.items():
         content[name] = {**content[name], **change} if isinstance(change, dict) else change
     return TrainingConfig.model_validate(content)
+
+
+def _logits(
+    config: TrainingConfig, model: nn.Module, images: np.ndarray, views: bool = False
+) -> np.ndarray:
+    """Return the logits of one network, by its images as they are or by their views."""
+    told = _with(config, test_time_augmentation=views)
+    return logits_of(classifier_of(told, [model]), images, "cpu")[0]
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -49,24 +56,21 @@ def test_a_network_learns_eight_images_by_heart(
         augment=PLAIN_AUGMENT,
         model={"width": 8},
     )
-    fitted = fit(eager, images, malignant, 0, CPU)
-    assert (
-        roc_auc_score(malignant, predict(fitted.model, images, CPU, test_time_augmentation=False))
-        == 1
-    )
+    fitted = fit(eager, images, malignant, 0)
+    assert roc_auc_score(malignant, _logits(eager, fitted.model, images)) == 1
     assert fitted.train_loss[-1] < 0.2 * fitted.train_loss[0]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("arithmetic", ["portable", "bf16"])
 def test_a_training_repeats_to_the_bit(
-    config: TrainingConfig, dev: ImageSet, precision: Any
+    config: TrainingConfig, dev: ImageSet, arithmetic: str
 ) -> None:
-    hardware = Hardware("cpu", precision)
+    told = _with(config, training={"arithmetic": arithmetic})
     runs = []
     for seed in (3, 3, 4):
         torch.rand(seed)  # the global generator must not matter
-        fitted = fit(config, dev.images, dev.malignant, seed, hardware)
-        logits = predict(fitted.model, dev.images, hardware, test_time_augmentation=True)
+        fitted = fit(told, dev.images, dev.malignant, seed)
+        logits = _logits(told, fitted.model, dev.images, views=True)
         runs.append({**weights_of(fitted.model), "logits": logits})
     assert all(np.array_equal(runs[0][name], runs[1][name]) for name in runs[0])
     assert not np.array_equal(runs[0]["logits"], runs[2]["logits"])
@@ -77,44 +81,52 @@ def test_a_training_leaves_the_global_generator_alone(
 ) -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    fit(config, dev.images, dev.malignant, 0, CPU)
+    fit(config, dev.images, dev.malignant, 0)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_averaging_views_makes_mirrored_images_equal(config: TrainingConfig, dev: ImageSet) -> None:
-    model = fit(config, dev.images, dev.malignant, 0, CPU).model
-    mirrored = np.ascontiguousarray(dev.images[:, :, ::-1])
-    straight, mirror = (
-        predict(model, x, CPU, test_time_augmentation=True) for x in (dev.images, mirrored)
-    )
-    np.testing.assert_allclose(straight, mirror, atol=1e-5)
-    plain = predict(model, dev.images, CPU, test_time_augmentation=False)
-    assert not np.allclose(straight, plain, atol=1e-5)
-
-
-def test_averaged_views_are_every_other_shift_by_up_to_two_pixels_and_mirrors(
-    config: TrainingConfig, dev: ImageSet
+@pytest.mark.parametrize("settings", [(3, True, True, True), (2, False, False, False)])
+def test_torch_is_left_as_it_was_found(
+    config: TrainingConfig, dev: ImageSet, settings: tuple[int, bool, bool, bool]
 ) -> None:
-    model = fit(config, dev.images, dev.malignant, 0, CPU).model
-    padded = np.pad(dev.images, ((0, 0), (2, 2), (2, 2)), mode="edge")
-    shifts = [(i, j) for i in range(5) for j in range(5) if i % 2 == j % 2]
-    shifted = [padded[:, i : i + 28, j : j + 28] for i, j in shifts]
-    views = [np.ascontiguousarray(v) for s in shifted for v in (s, s[:, :, ::-1])]
-    assert len(views) == 26
-    expected = np.mean(
-        [predict(model, v, CPU, test_time_augmentation=False) for v in views], axis=0
+    """By trainings that end well or not, and by scoring: a host program has its own settings."""
+    before = _torch_settings()
+    n_threads, deterministic, warn_only, benchmark = settings
+    wild = _with(config, lr=1e6, training={"optimizer": "sgd", "n_epochs": 5})
+    try:
+        torch.set_num_threads(n_threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark
+        assert _torch_settings() == settings
+        fitted = fit(config, dev.images, dev.malignant, 0)
+        assert _torch_settings() == settings
+        predict(classifier_of(config, [fitted.model]), dev.images, "cpu")
+        assert _torch_settings() == settings
+        with pytest.raises(DivergedError):
+            fit(wild, dev.images, dev.malignant, 0)
+        assert _torch_settings() == settings
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1], warn_only=before[2])
+        torch.backends.cudnn.benchmark = before[3]
+
+
+def _torch_settings() -> tuple[int, bool, bool, bool]:
+    return (
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.backends.cudnn.benchmark,
     )
-    averaged = predict(model, dev.images, CPU, test_time_augmentation=True)
-    np.testing.assert_allclose(averaged, expected, atol=1e-5)
 
 
 def test_the_best_epoch_by_validation_is_kept(config: TrainingConfig, dev: ImageSet) -> None:
     long = _with(config, training={"n_epochs": 6}, recalibrate_batch_norm=False)
     validation = dev.images[:30], dev.malignant[:30]
-    fitted = fit(long, dev.images[30:], dev.malignant[30:], 0, CPU, validation)
+    fitted = fit(long, dev.images[30:], dev.malignant[30:], 0, validation=validation)
     assert fitted.val_auc.shape == (6,)
-    logits = predict(fitted.model, validation[0], CPU, long.test_time_augmentation)
-    assert roc_auc_score(validation[1], logits) == fitted.val_auc.max()
+    logits = _logits(long, fitted.model, validation[0], views=True)
+    assert auc(validation[1], logits) == fitted.val_auc.max()
 
 
 @settings(deadline=None)
@@ -135,7 +147,7 @@ def test_augmentation_and_average_are_used(config: TrainingConfig, dev: ImageSet
         _with(plain, augment={"flip": 0.5}),
         _with(plain, training={"ema_decay": 0.5}),
     ]
-    fitted = [fit(c, dev.images, dev.malignant, 0, CPU) for c in changed]
+    fitted = [fit(c, dev.images, dev.malignant, 0) for c in changed]
     one, mirrored, averaged = (weights_of(f.model)["conv1.weight"] for f in fitted)
     assert not np.array_equal(one, mirrored)
     assert not np.array_equal(one, averaged)
@@ -151,23 +163,18 @@ def test_norms_and_biases_do_not_decay(config: TrainingConfig) -> None:
 
 def test_a_training_that_diverges_says_so(config: TrainingConfig, dev: ImageSet) -> None:
     wild = _with(config, lr=1e6, training={"optimizer": "sgd", "n_epochs": 5})
-    with pytest.raises(InputError, match=r"learning rate 1e\+06 diverged .* lower lr"):
-        fit(wild, dev.images, dev.malignant, 0, CPU)
-
-
-def test_no_image_gives_no_logit(config: TrainingConfig, dev: ImageSet) -> None:
-    model = fit(config, dev.images, dev.malignant, 0, CPU).model
-    assert predict(model, dev.images[:0], CPU, test_time_augmentation=True).shape == (0,)
+    with pytest.raises(DivergedError):
+        fit(wild, dev.images, dev.malignant, 0)
 
 
 def test_initial_weights_are_where_training_starts(config: TrainingConfig, dev: ImageSet) -> None:
-    start = fit(config, dev.images, dev.malignant, 0, CPU)
+    start = fit(config, dev.images, dev.malignant, 0)
     still = _with(config, lr=1e-12, training={"weight_decay": 0.0, "ema_decay": 0.0})
     given = {k: v for k, v in weights_of(start.model).items() if k.startswith("conv1")}
-    after = weights_of(fit(still, dev.images, dev.malignant, 1, CPU, initial_weights=given).model)
+    after = weights_of(fit(still, dev.images, dev.malignant, 1, initial_weights=given).model)
     np.testing.assert_allclose(after["conv1.weight"], given["conv1.weight"], atol=1e-6)
     with pytest.raises(RuntimeError, match=r"size mismatch|Unexpected"):
-        fit(config, dev.images, dev.malignant, 0, CPU, initial_weights={"odd": np.zeros(1)})
+        fit(config, dev.images, dev.malignant, 0, initial_weights={"odd": np.zeros(1)})
 
 
 def test_recalibrated_networks_fit_the_training_images_as_they_are(
@@ -180,16 +187,15 @@ def test_recalibrated_networks_fit_the_training_images_as_they_are(
             dev.images,
             dev.malignant,
             0,
-            CPU,
         ).model
         for recalibrate_batch_norm in (False, True)
     )
-    logits = predict(recalibrated, dev.images, CPU, test_time_augmentation=False)
+    logits = _logits(config, recalibrated, dev.images)
     share = (dev.malignant.sum() + 0.5) / (len(dev) + 1)
     assert logits.mean() == pytest.approx(np.log(share / (1 - share)), abs=1e-4)
     # One batch of all images: the first norm's statistics must be those of the first convolution.
     for model, fits in ((loose, False), (recalibrated, True)):
-        first = model.get_submodule("conv1")(as_tensor(dev.images, CPU))
+        first = model.get_submodule("conv1")(scale(torch.from_numpy(dev.images)))
         norm = model.get_submodule("bn1")
         mean, variance = first.mean(dim=(0, 2, 3)), first.var(dim=(0, 2, 3))
         assert torch.allclose(mean, norm.running_mean, atol=1e-4) == fits

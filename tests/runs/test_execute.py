@@ -2,7 +2,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +15,15 @@ from joblib.externals.loky import reusable_executor
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.folds import make_folds
 from breast_ultrasound.files import InputError
-from breast_ultrasound.model.training import Hardware, TrainingConfig
-from breast_ultrasound.runs import execute as execute_module
+from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.runs.cache import RunCache
-from breast_ultrasound.runs.execute import Executor, find_hardware, find_resources
+from breast_ultrasound.runs.execute import (
+    Executor,
+    Resources,
+    find_cache,
+    find_device,
+    find_resources,
+)
 from breast_ultrasound.runs.run import Run, RunResult
 from breast_ultrasound.search.fold_runs import run_on
 
@@ -32,16 +37,25 @@ def runs(config: TrainingConfig, dev: ImageSet) -> list[Run]:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
-    """The runs that were really trained, in order."""
+    """The runs that were really trained, as their processes hand them over."""
     seen: list[Run] = []
-    real = execute_module.train
+    once = Executor._train_once
 
-    def counting(run: Run, *rest: Any) -> RunResult:
-        seen.append(run)
-        return real(run, *rest)
+    def counting(
+        self: Executor, runs: Mapping[str, Run], label: str
+    ) -> Iterator[tuple[str, RunResult]]:
+        for key, result in once(self, runs, label):
+            seen.append(runs[key])
+            yield key, result
 
-    monkeypatch.setattr(execute_module, "train", counting)
+    monkeypatch.setattr(Executor, "_train_once", counting)
     return seen
+
+
+def _stored(executor: Executor) -> dict[Path, int]:
+    """When each finished training was written."""
+    folder = executor.resources.cache.folder
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("[!.]*.safetensors")}
 
 
 def test_what_is_stored_is_not_trained_again(
@@ -58,23 +72,33 @@ def test_what_is_stored_is_not_trained_again(
     assert np.array_equal(second[0].logits, second[3].logits)
 
 
+@pytest.mark.parametrize("n_workers", [1, 2])
 def test_a_failure_keeps_what_was_finished(
-    executor: MakeExecutor, runs: list[Run], trained: list[Run], monkeypatch: pytest.MonkeyPatch
+    executor: MakeExecutor, runs: list[Run], n_workers: int
 ) -> None:
-    counting = execute_module.train
+    execute = executor(n_workers)
+    beyond = replace(runs[1], score=np.array([10_000]))
+    with pytest.raises(IndexError, match="10000"):
+        execute([runs[0], beyond, runs[2]], "cut")
+    kept = _stored(execute)
+    if n_workers == 1:
+        assert len(kept) == 1  # one at a time, in order
+    execute(runs, "again")
+    after = _stored(execute)
+    assert len(after) == len(runs)
+    assert {path: after[path] for path in kept} == kept
 
-    def failing(run: Run, *rest: Any) -> RunResult:
-        if run is runs[1]:
-            raise RuntimeError("power cut")
-        return counting(run, *rest)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(execute_module, "train", failing)
-        with pytest.raises(RuntimeError, match="power cut"):
-            executor()(runs, "cut")
-    assert trained == runs[:1]
-    executor()(runs, "again")
-    assert trained == runs
+def test_no_training_is_of_this_process(
+    executor: MakeExecutor, runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here torch may have computed before, with other limits; not even one run is."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("trained in this process")
+
+    monkeypatch.setattr("breast_ultrasound.runs.execute.train", refuse)
+    assert len(executor()(runs[:1], "elsewhere")) == 1
 
 
 def test_other_images_are_other_runs(
@@ -86,19 +110,33 @@ def test_other_images_are_other_runs(
     assert len(trained) == 3
 
 
+def test_runs_of_another_arithmetic_are_refused(executor: MakeExecutor, runs: list[Run]) -> None:
+    with pytest.raises(ValueError, match=r"expected runs in fp32 arithmetic, got \{'portable'\}"):
+        executor(arithmetic="fp32")(runs, "")
+
+
 def test_the_number_of_workers_changes_no_bit(
-    executor: MakeExecutor, runs: list[Run], dev: ImageSet, tmp_path: Path
+    executor: MakeExecutor, runs: list[Run], tmp_path: Path
 ) -> None:
     alone = executor()(runs, "one worker")
-    resources = executor(n_workers=2).resources
-    together = Executor(
-        dev.images,
-        dev.malignant,
-        type(resources)(resources.hardware, 2, RunCache(tmp_path / "other")),
-    )(runs, "two workers")
+    resources = Resources("cpu", 2, RunCache(tmp_path / "other"))
+    together = executor(resources=resources)(runs, "two workers")
     for a, b in zip(alone, together, strict=True):
         assert np.array_equal(a.logits, b.logits)
         assert np.array_equal(a.train_loss, b.train_loss)
+
+
+def test_a_diverged_training_is_stored_like_others(
+    executor: MakeExecutor, runs: list[Run], config: TrainingConfig, trained: list[Run]
+) -> None:
+    sgd = config.training.model_copy(update={"optimizer": "sgd", "n_epochs": 5})
+    wild = replace(runs[0], config=config.model_copy(update={"lr": 1e6, "training": sgd}))
+    for _ in range(2):
+        diverged, usual = executor()([wild, runs[0]], "")
+        assert diverged.diverged
+        assert np.isnan(diverged.logits).all()
+        assert not usual.diverged
+    assert len(trained) == 2
 
 
 def test_a_damaged_result_is_dropped_and_trained_again(
@@ -148,34 +186,41 @@ def test_a_folder_that_cannot_be_written_is_named(
         executor()(runs[:1], "")
 
 
-def test_resources_follow_the_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = find_resources("cpu", 3, tmp_path)
-    assert (found.hardware.device, found.n_workers) == ("cpu", 3)
-    assert found.cache.folder == tmp_path / "runs"
-    assert find_resources("cpu", 0, None).n_workers >= 1
-    for capabilities, precision in (
-        ({"avx512_bf16": True}, "bf16"),
-        ({"amx_bf16": True}, "bf16"),
-        ({"avx2": True}, "fp32"),
-    ):
-        monkeypatch.setattr("torch.cpu.get_capabilities", lambda c=capabilities: c)
-        assert find_hardware("cpu").precision == precision
+def test_resources_follow_the_options(tmp_path: Path) -> None:
+    found = find_resources("cpu", "portable", 3, tmp_path)
+    assert (found.device, found.n_workers) == ("cpu", 3)
+    assert found.cache.folder == tmp_path / "runs" == find_cache(tmp_path).folder
+    assert find_resources("cpu", "fp32", 0, None).n_workers >= 1
 
 
-def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("arithmetic", ["fp32", "bf16"])
+def test_a_gpu_is_taken_where_there_is_one_and_said(
+    arithmetic: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H100")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert find_hardware("auto").device == "cpu"
+    assert find_device("auto", arithmetic) == "cpu"
+    assert capsys.readouterr().err.startswith(f"device: {arithmetic}: cpu ")
     with pytest.raises(InputError, match=r"expected a CUDA GPU, found none"):
-        find_hardware("cuda")
+        find_device("cuda", arithmetic)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    # As on a GPU that only emulates bf16.
-    monkeypatch.setattr(
-        "torch.cuda.is_bf16_supported", lambda including_emulation=True: including_emulation
-    )
-    assert find_hardware("auto") == Hardware("cuda", "fp32")
-    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation=True: True)
-    assert find_hardware("auto") == Hardware("cuda", "bf16")
-    assert find_hardware("cpu").device == "cpu"
+    assert find_device("auto", arithmetic) == "cuda"
+    assert capsys.readouterr().err == f"device: {arithmetic}: cuda NVIDIA H100\n"
+    assert find_device("cuda", arithmetic) == "cuda"
+    assert find_device("cpu", arithmetic) == "cpu"
+    assert find_resources("cuda", arithmetic, 0, None).n_workers == 1
+    assert not capsys.readouterr().err  # what was asked for needs no word
+
+
+def test_portable_arithmetic_is_of_cpus(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert find_device("auto", "portable") == "cpu"
+    assert capsys.readouterr().err == "device: cpu, by training.arithmetic: portable\n"
+    assert find_device("cpu", "portable") == "cpu"
+    with pytest.raises(InputError, match=r"expected training\.arithmetic fp32 or bf16, got port"):
+        find_device("cuda", "portable")
 
 
 def test_a_killed_process_costs_no_result(

@@ -43,18 +43,28 @@ def platt_scaling(logits: NDArray[np.floating], malignant: NDArray[np.bool_]) ->
         logits: (N,), of images that the scoring network has not learned from.
         malignant: (N,) bool, both classes present.
     """
-    from sklearn.linear_model import LogisticRegression
-
     n_malignant = int(malignant.sum())
     n_others = len(malignant) - n_malignant
     target = np.where(malignant, (n_malignant + 1) / (n_malignant + 2), 1 / (n_others + 2))
     scores = logits.astype(np.float64)
-    # Each image stands twice, as malignant and as not, weighted by its target.
-    truth = np.repeat([True, False], len(scores))
-    regression = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10)
-    regression.fit(np.tile(scores, 2)[:, None], truth, sample_weight=np.append(target, 1 - target))
-    slope, offset = float(regression.coef_[0, 0]), float(regression.intercept_[0])
+    slope, offset = _logistic_line(scores, target) if np.ptp(scores) else (0.0, 0.0)
     if not MIN_SLOPE <= slope <= MAX_SLOPE:
         slope = min(max(slope, MIN_SLOPE), MAX_SLOPE)
         offset = float(np.log(n_malignant / n_others) - slope * scores.mean())
     return Calibration(float(f"{1 / slope:.{DIGITS}g}"), float(f"{offset:.{DIGITS}g}"))
+
+
+def _logistic_line(scores: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float, float]:
+    """Return slope and offset of the logistic line of least log loss on targets from 0 to 1."""
+    from sklearn.linear_model import LogisticRegression
+
+    mean, spread = float(scores.mean()), float(scores.std())
+    standard = (scores - mean) / spread  # the solver fails on scores far from 0, or close together
+    # Each image stands twice, as malignant and as not, weighted by its target.
+    truth = np.repeat([True, False], len(scores))
+    regression = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10)
+    regression.fit(
+        np.tile(standard, 2)[:, None], truth, sample_weight=np.append(target, 1 - target)
+    )
+    slope = float(regression.coef_[0, 0]) / spread
+    return slope, float(regression.intercept_[0]) - slope * mean
