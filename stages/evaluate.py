@@ -19,8 +19,13 @@ def main(
 ) -> None:
     """Write scores with bootstrap intervals for all test images and for the leak-free ones."""
     from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.evaluation import figures
+    from breast_ultrasound.evaluation.curves import write_curves
+    from breast_ultrasound.evaluation.model_scores import summarise
+    from breast_ultrasound.files import write_json
     from breast_ultrasound.model.arithmetic import limit_process
     from breast_ultrasound.model.artifact import load_model
+    from breast_ultrasound.model.classifier import predict
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import find_device
 
@@ -29,15 +34,9 @@ def main(
     arithmetic = models["final"].card.config.training.arithmetic
     found = find_device(device, arithmetic)
     scored_on = limit_process(arithmetic, found)
-
-    from breast_ultrasound.evaluation import figures
-    from breast_ultrasound.evaluation.curves import write_curves
-    from breast_ultrasound.evaluation.model_scores import summarise
-    from breast_ultrasound.files import write_json
-    from breast_ultrasound.model.classifier import predict
-
     predictions = {
-        name: predict(model.classifier(), images.images, found) for name, model in models.items()
+        name: predict(model.classifier().to(found), images.images, found)
+        for name, model in models.items()
     }
     scores = summarise(predictions, images, settings.evaluate, settings.seed)
     write_json(metrics, {**scores, "scored_on": scored_on})

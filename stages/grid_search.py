@@ -27,9 +27,9 @@ def main(
     from breast_ultrasound.search import grid
     from breast_ultrasound.search.protocol import search
 
-    settings, images = load_params(params), ImageSet.load(dev)
+    settings, images, rate = load_params(params), ImageSet.load(dev), read_number(lr, "lr")
     execute = make_executor(images, settings.training.arithmetic, device, workers, cache)
-    ranked = search(images, settings, read_number(lr, "lr"), execute)
+    ranked = search(images, settings, rate, execute)
     chosen = ranked[0]
     write_json(config, chosen.config.model_dump(), exact=True)
     write_csv(ranking, *grid.ranking_rows(ranked))

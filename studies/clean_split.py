@@ -33,9 +33,10 @@ def main(
     dev, test = on_clean_split(*read_official(raw), cut, seed)
     execute = make_executor(dev, settings.training.arithmetic, device, workers, cache)
     result = run_protocol(dev, settings, execute)
-    scored_on = limit_process(execute.arithmetic, execute.resources.device)
+    found = execute.resources.device
+    scored_on = limit_process(execute.arithmetic, found)
     predictions = {
-        name: predict(model.classifier(), test.images, "cpu")
+        name: predict(model.classifier().to(found), test.images, found)
         for name, model in result.models.items()
     }
     scores = summarise(predictions, test, settings.evaluate, seed)

@@ -82,7 +82,9 @@ def test_any_other_failing_import_is_a_bug(error: ImportError) -> None:
         """Import what the project should have."""
         raise error
 
-    assert CliRunner().invoke(command(work), []).exception is error
+    result = CliRunner().invoke(command(work), [])
+    assert result.exit_code == 3
+    assert f"{type(error).__name__}: {error}" in result.stderr
 
 
 def test_help_and_success_end_well() -> None:
