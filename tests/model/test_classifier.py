@@ -124,15 +124,3 @@ def test_dropout_and_batch_statistics_do_not_reach_a_score(
     whole = logits_of(classifier, images, "cpu")
     single = logits_of(classifier.train(), images[:1], "cpu")
     np.testing.assert_allclose(single, whole[:, :1], atol=1e-5)
-
-
-def test_a_classifier_goes_where_its_images_go(
-    members: list[nn.Module], images: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No caller can forget it: without a GPU here, none would notice."""
-    places: list[str] = []
-    monkeypatch.setattr(nn.Module, "to", lambda module, place: places.append(place) or module)
-    classifier = Classifier(members[:1], "portable", False)
-    logits_of(classifier, images[:1], "cpu")
-    predict(classifier, images[:1], "cpu")
-    assert places == ["cpu", "cpu"]

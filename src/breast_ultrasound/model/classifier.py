@@ -101,11 +101,8 @@ def views_of(images: Tensor) -> list[Tensor]:
 def logits_of(
     classifier: Classifier, images: NDArray[np.uint8], device: Device
 ) -> NDArray[np.float32]:
-    """Return each member's logits of malignant, (M, N) float32, of images (N, H, W) uint8.
-
-    The classifier is moved to the device, and to evaluation mode.
-    """
-    classifier.to(device).eval()
+    """Return each member's logits of malignant, (M, N) float32, of images (N, H, W) uint8."""
+    classifier.eval()
     logits = [np.zeros((len(classifier.members), 0), dtype=np.float32)]
     with reproducible(device), torch.inference_mode():
         for batch in torch.from_numpy(images).split(PREDICTION_BATCH):

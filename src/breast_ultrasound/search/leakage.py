@@ -100,7 +100,7 @@ def models_on_test(
     final = pipeline["final"].card
     calibration = Calibration(final.temperature, final.offset)
     models = {
-        name: predict(model.classifier(), test.images, resources.device)
+        name: predict(model.classifier().to(resources.device), test.images, resources.device)
         for name, model in pipeline.items()
     }
     subsets: dict[str, Subset]
