@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {
     "folds": {"n_splits": 3},
     "tune_lr": {"n_trials": 4, "n_folds": 2},
     "grid_search": {"n_folds": 2, "input_size": None, "label_smoothing": None},
-    "cross_validate": {"n_repeats": 1, "n_ungrouped": 1},
+    "cross_validate": {"n_repeats": 1},
     "baseline": {"n_epochs": 2},
     "final": {"n_seeds": 3},
     "evaluate": {"n_bootstrap": 20},

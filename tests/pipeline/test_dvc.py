@@ -115,7 +115,7 @@ def test_another_repro_gives_the_same_bytes(
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"evaluate__n_bootstrap": 30}, ["cross_validate", "evaluate"]),
+        ({"evaluate__n_bootstrap": 30}, ["evaluate"]),
         (
             {"preprocess__near_duplicate_correlation": 0.951},
             ["preprocess"],
