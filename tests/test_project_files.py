@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shlex
 import tomllib
@@ -18,22 +19,24 @@ from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.search.grid import Candidate, ranking_rows
 from breast_ultrasound.search.learning_rate import Trial, trial_rows
 from tests.imports import PACKAGE, all_imports, direct_imports
-from tools.workspace import ROOT, dvc_stages, stage_command
+from tools.workspace import PIPELINES, ROOT, dvc_stages, stage_command
 
-DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
-STAGES = dvc_stages()
+FILES: dict[str, dict[str, Any]] = {f: yaml.safe_load((ROOT / f).read_text()) for f in PIPELINES}
+STAGES, STUDIES = (dvc_stages(file) for file in PIPELINES)
+BOTH = STAGES | STUDIES
+SCRIPTS = [*(ROOT / "stages").glob("*.py"), *(ROOT / "studies").glob("*.py")]
 MODULES = sorted((ROOT / "src" / PACKAGE).rglob("*.py"))
 # Who may import whom: each layer only those after it.
 LAYERS = (
     "cli",
     "console",
-    "recipes",
     "search",
     "evaluation",
     "runs",
     "model",
     "data",
+    "ranking",
     "params",
     "files",
 )
@@ -47,18 +50,30 @@ def _outputs(stage: dict[str, Any]) -> list[str]:
     return _names(stage.get("outs", [])) + _names(stage.get("metrics", []))
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", BOTH)
 def test_deps_are_the_inputs_and_exactly_the_modules_imported(stage: str) -> None:
     script = ROOT / (stage_command(stage)[0].replace(".", "/") + ".py")
     modules = {str(path.relative_to(ROOT)) for path in all_imports(script)}
-    made = {name for other in STAGES.values() for name in _outputs(other)}
-    given = [word for word in shlex.split(STAGES[stage]["cmd"]) if "/" in word]
-    inputs = {word for word in given if word not in _outputs(STAGES[stage])}
+    made = {name for other in BOTH.values() for name in _outputs(other)}
+    given = [word for word in shlex.split(BOTH[stage]["cmd"]) if "/" in word]
+    inputs = {word for word in given if word not in _outputs(BOTH[stage])}
     assert inputs <= made
     own = {str(script.relative_to(ROOT)), "stages/__init__.py"}
     # The first stage checks every parameter, the unknown ones too.
     own |= {"params.yaml"} if stage == "download" else set()
-    assert set(STAGES[stage]["deps"]) == inputs | modules | own
+    if stage in STUDIES:
+        own.add("studies/__init__.py")
+    assert set(BOTH[stage]["deps"]) == inputs | modules | own
+
+
+def test_every_script_is_a_stage_under_its_own_name() -> None:
+    assert len(BOTH) == len(STAGES) + len(STUDIES)
+    for folder, stages in (("stages", STAGES), ("studies", STUDIES)):
+        assert {path.stem for path in (ROOT / folder).glob("[!_]*.py")} == stages.keys()
+        for stage in stages:
+            assert stage_command(stage)[0] == f"{folder}.{stage}"
+    assert all(stage["wdir"] == ".." for stage in STUDIES.values())
+    assert not any("wdir" in stage for stage in STAGES.values())
 
 
 def test_packages_hold_no_code_that_deps_would_miss() -> None:
@@ -68,7 +83,7 @@ def test_packages_hold_no_code_that_deps_would_miss() -> None:
 
 
 def test_every_stage_is_described_and_keeps_metrics_and_plots_in_git() -> None:
-    for stage in STAGES.values():
+    for stage in BOTH.values():
         assert len(stage["desc"]) > 20
         for entry in [*stage.get("outs", []), *stage.get("metrics", [])]:
             name = _names([entry])[0]
@@ -78,24 +93,41 @@ def test_every_stage_is_described_and_keeps_metrics_and_plots_in_git() -> None:
                 assert isinstance(entry, str)
 
 
-def test_evaluate_alone_depends_on_the_test_images() -> None:
-    readers = [name for name, stage in STAGES.items() if "data/processed/test.npz" in stage["deps"]]
-    assert readers == ["evaluate"]
-    made_by_evaluate = set(_outputs(STAGES["evaluate"]))
-    assert not any(made_by_evaluate & set(stage["deps"]) for stage in STAGES.values())
+def test_few_depend_on_the_test_images() -> None:
+    """One stage of the pipeline, and the studies whose question is about test images."""
+    readers = {name for name, stage in BOTH.items() if "data/processed/test.npz" in stage["deps"]}
+    assert readers == {"evaluate", "leakage", "augmentation"}
+    raw = {name for name, stage in STAGES.items() if "data/raw/breastmnist.npz" in stage["deps"]}
+    assert raw == {"preprocess"}
 
 
-def test_plots_are_of_files_that_stages_make() -> None:
-    made = [name for stage in STAGES.values() for name in _outputs(stage)]
-    for entry in DVC["plots"]:
-        files = [entry] if isinstance(entry, str) else next(iter(entry.values()))["y"]
-        for file in files:
-            assert any(file == name or file.startswith(f"{name}/") for name in made), file
+def test_nothing_depends_on_evaluate_or_on_a_study() -> None:
+    ends = {name for stage in STUDIES.values() for name in _outputs(stage)}
+    ends |= set(_outputs(STAGES["evaluate"]))
+    for stage in BOTH.values():
+        for dep in stage["deps"]:
+            assert not any(dep == end or dep.startswith(f"{end}/") for end in ends), dep
+
+
+def _plots(pipeline: str) -> list[str]:
+    """Return the files of a pipeline's plots; their names are relative to its folder."""
+    names: list[str] = []
+    for entry in FILES[pipeline]["plots"]:
+        names += [entry] if isinstance(entry, str) else next(iter(entry.values()))["y"]
+    return [os.path.normpath(Path(pipeline).parent / name) for name in names]
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_plots_are_of_files_that_stages_make(pipeline: str) -> None:
+    made = [name for stage in dvc_stages(pipeline).values() for name in _outputs(stage)]
+    for file in _plots(pipeline):
+        assert any(file == name or file.startswith(f"{name}/") for name in made), file
 
 
 def test_templates_of_plots_are_dvcs_or_here_and_used() -> None:
     here = {path.stem for path in (ROOT / ".dvc/plots").glob("*.json")}
-    named = {next(iter(e.values()))["template"] for e in DVC["plots"] if not isinstance(e, str)}
+    plots = [entry for content in FILES.values() for entry in content["plots"]]
+    named = {next(iter(e.values()))["template"] for e in plots if not isinstance(e, str)}
     assert here <= named <= here | {template.DEFAULT_NAME for template in TEMPLATES}
 
 
@@ -119,14 +151,17 @@ def test_the_plot_of_the_grid_tells_where_settings_stopped(config: TrainingConfi
     assert [row[columns.index(shape["field"])] for row in rows] == shape["scale"]["domain"]
 
 
-def test_params_named_in_dvc_yaml_exist() -> None:
+def test_params_named_in_pipelines_exist_once() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for stage in STAGES.values():
-        for leaf in stage["params"]:
+    for stage in BOTH.values():
+        names = stage.get("params", [])
+        assert names == sorted(set(names))
+        for name in names:
             value = params
-            for key in leaf.split("."):
+            for key in name.split("."):
                 value = value[key]
-            assert not isinstance(value, dict), f"{leaf} is a section: name its leaves"
+            section, *leaf = name.split(".")
+            assert not (leaf and section in names), f"{name} is named by its section already"
 
 
 def test_imports_point_one_way() -> None:
@@ -145,7 +180,7 @@ def test_nothing_unpickles() -> None:
     loaders = re.compile(
         r"pickle\.load|joblib\.load|torch\.load\((?!.*weights_only=True)|allow_pickle=True"
     )
-    for path in [*MODULES, *(ROOT / "stages").glob("*.py"), *(ROOT / "studies").glob("*.py")]:
+    for path in [*MODULES, *SCRIPTS]:
         assert not loaders.search(path.read_text()), path
 
 
@@ -197,7 +232,7 @@ def test_dvc_is_silent_and_offline() -> None:
 
 
 def test_functions_are_short() -> None:
-    for path in [*MODULES, *(ROOT / "stages").glob("*.py"), *(ROOT / "studies").glob("*.py")]:
+    for path in [*MODULES, *SCRIPTS]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 length = (node.end_lineno or 0) - node.lineno + 1

@@ -24,6 +24,8 @@ PROJECT = (
     ".gitignore",
 )
 
+PIPELINES = ("dvc.yaml", "studies/dvc.yaml")
+
 # Enough to go through every line of the pipeline, too little to learn anything.
 TINY: dict[str, Any] = {
     "data": {"name": "phantom", "n_phantoms": 90},
@@ -108,15 +110,17 @@ def copy_with_data(temporary: Path, *changes: dict[str, Any]) -> tuple[Path, dic
     return folder, environment(temporary / "cache")
 
 
-def dvc_stages() -> dict[str, dict[str, Any]]:
-    """Return the stages of dvc.yaml."""
-    stages: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+def dvc_stages(*pipelines: str) -> dict[str, dict[str, Any]]:
+    """Return the stages of some of `PIPELINES`; none given: of dvc.yaml."""
+    stages: dict[str, dict[str, Any]] = {}
+    for pipeline in pipelines or PIPELINES[:1]:
+        stages |= yaml.safe_load((ROOT / pipeline).read_text())["stages"]
     return stages
 
 
 def stage_command(stage: str) -> tuple[str, list[str]]:
-    """Return the module that dvc.yaml runs for a stage, and its arguments."""
-    python, dash_m, module, *arguments = shlex.split(dvc_stages()[stage]["cmd"])
+    """Return the module that a pipeline runs for a stage, and its arguments."""
+    python, dash_m, module, *arguments = shlex.split(dvc_stages(*PIPELINES)[stage]["cmd"])
     if (python, dash_m) != ("python", "-m"):
         raise AssertionError(f"{stage}: expected `python -m`, got {python} {dash_m}")
     return module, arguments

@@ -40,7 +40,7 @@ SMALL: dict[str, Any] = {
         "label_smoothing": None,
         "dropout": None,
     },
-    "cross_validate": {"n_repeats": 1, "n_ungrouped": 1},
+    "cross_validate": {"n_repeats": 1},
     "baseline": {"n_epochs": 2},
     "final": {"n_seeds": 3},
     "evaluate": {"n_bootstrap": 20},

@@ -1,12 +1,17 @@
-"""The whole pipeline, run once in a folder of its own for all tests of stages."""
+"""Both pipelines, run once in folders of their own for all tests of stages."""
 
+import shutil
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 import breast_ultrasound.model.pretrained
-from tests.stages.reads import STAGES, Reads, call
+from breast_ultrasound.model.official_recipe import train_recipe
+from breast_ultrasound.search import references
+from tests.stages.reads import STAGES, STUDIES, Reads, call
 from tools.workspace import TINY, write_params
 
 
@@ -28,6 +33,34 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reads]:
             result = call(stage)
             assert result.exit_code == 0, result.output
         _visit_other_branches(folder, reads, patch)
+    return folder, reads
+
+
+@pytest.fixture(scope="session")
+def studied(
+    finished: tuple[Path, Reads], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Reads]:
+    """A folder with the pipeline's outputs in which every study has run, and what each has read.
+
+    The official recipe trains for one epoch.
+    """
+    folder = tmp_path_factory.mktemp("studies")
+    for name in ("data", "models"):
+        shutil.copytree(finished[0] / name, folder / name)
+    # One thread: beside other tests, many would wait for each other.
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
+        reads = Reads(patch)
+        patch.chdir(folder)
+        patch.setenv("BREAST_ULTRASOUND_WORKERS", "1")
+        patch.setenv("BREAST_ULTRASOUND_DEVICE", "cpu")
+        patch.setenv("BREAST_ULTRASOUND_CACHE", str(folder / "cache"))
+        patch.setattr(socket.socket, "connect", _refuse)
+        patch.setattr(references, "train_recipe", partial(train_recipe, n_epochs=1))
+        write_params(folder / "params.yaml", TINY)
+        for study in STUDIES:
+            reads.stage = study
+            result = call(study)
+            assert result.exit_code == 0, result.output
     return folder, reads
 
 

@@ -149,7 +149,15 @@ add("tune_lr", "an unknown option", lambda _: ["--speed", "9"])
 add("cross_validate", "`--workers -1`", lambda _: ["--workers", "-1"])
 add("cross_validate", "`--workers many`", lambda _: ["--workers", "many"])
 add("train_final", "`--device tpu`", lambda _: ["--device", "tpu"])
-add("tune_lr", "`--device cuda` without a GPU", lambda _: ["--device", "cuda"])
+add("tune_lr", "`--device cuda` with portable arithmetic", lambda _: ["--device", "cuda"])
+
+
+@case("grid_search", "`--device cuda` without a GPU")
+def _(folder: Path) -> list[str]:
+    write_params(folder / "params.yaml", TINY, {"training": {"arithmetic": "fp32"}})
+    return ["--device", "cuda"]
+
+
 add("audit", "no argument", lambda _: [])
 add("audit", "`--correlation 2`", lambda _: ["a.npz", "--correlation", "2"])
 add("audit", "`--fail-over -1`", lambda _: ["a.npz", "--fail-over", "-1"])
@@ -373,6 +381,7 @@ add("evaluate", "no model", lambda _: ["--final", "gone"])
 add("evaluate", "a model without weights", _model(lambda m: (m / "member_0.safetensors").unlink()))
 add("evaluate", "a card of another kind", _model(_card(seeds="many")))
 add("evaluate", "a card with an unknown key", _model(_card(surprise=1)))
+add("evaluate", "a card of a later format", _model(_card(format_version=2)))
 add("evaluate", "weights cut short", _model(
     lambda m: (m / "member_0.safetensors").write_bytes(b"\x08" + bytes(20))
 ))  # fmt: skip
@@ -628,6 +637,7 @@ def folder(tmp_path: Path, finished: tuple[Path, Reads], monkeypatch: pytest.Mon
     write_params(tmp_path / "params.yaml", TINY)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BREAST_ULTRASOUND_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BREAST_ULTRASOUND_DEVICE", "cpu")  # auto says what it took
     monkeypatch.setattr("torchvision.datasets.utils.download_url", _no_network)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     return tmp_path

@@ -14,9 +14,8 @@ from typer.testing import CliRunner
 from breast_ultrasound.cli.app import app
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.pictures import read_pictures
-from breast_ultrasound.evaluation.model_scores import predict_with
+from breast_ultrasound.model import classifier
 from breast_ultrasound.model.artifact import load_model
-from breast_ultrasound.runs.execute import find_hardware
 from tests.stages.reads import Reads
 
 
@@ -37,12 +36,13 @@ def test_a_picture_gets_the_answer_that_its_pixels_get_on_test(
     assert result.exit_code == 0, result.output
     with (tmp_path / "a.csv").open() as file:
         rows = list(csv.DictReader(file))
-    predictions = predict_with(load_model(Path("models/final")), test.images, find_hardware("cpu"))
+    model = load_model(Path("models/final")).classifier()
+    predictions = classifier.predict(model, test.images, "cpu")
     for name, expected in (
         ("malignant_probability", predictions.probability),
-        ("lowest", predictions.single.min(axis=0)),
-        ("highest", predictions.single.max(axis=0)),
-        ("malignant", predictions.probability >= predictions.threshold),
+        ("lowest", predictions.member_probability.min(axis=0)),
+        ("highest", predictions.member_probability.max(axis=0)),
+        ("malignant", predictions.probability >= 0.5),
     ):
         np.testing.assert_allclose([float(row[name]) for row in rows], expected, rtol=1e-5)
     assert [row["picture"] for row in rows] == [

@@ -1,0 +1,127 @@
+"""The studies, called as studies/dvc.yaml calls them, after the pipeline."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.evaluation.model_scores import subsets_of
+from tests.stages.reads import STUDIES, Reads, call, outputs
+from tools.workspace import ROOT, TINY, write_params
+
+
+def test_every_study_writes_what_its_pipeline_says_and_nothing_else(
+    studied: tuple[Path, Reads], finished: tuple[Path, Reads]
+) -> None:
+    folder, _ = studied
+    named = {name for study in STUDIES for name in outputs(study)}
+    for name in named:
+        assert (folder / name).exists(), name
+    for kind in ("metrics", "plots"):
+        for path in (folder / kind).rglob("*"):
+            relative = path.relative_to(folder)
+            if path.is_file():
+                assert named & {str(relative), *map(str, relative.parents)}, relative
+    for kind in ("data", "models"):
+        for path in (folder / kind).rglob("*"):
+            if path.is_file():
+                before = finished[0] / path.relative_to(folder)
+                assert path.read_bytes() == before.read_bytes(), path
+
+
+def test_every_plot_of_the_studies_is_there(studied: tuple[Path, Reads]) -> None:
+    for entry in yaml.safe_load((ROOT / "studies/dvc.yaml").read_text())["plots"]:
+        axes = None if isinstance(entry, str) else next(iter(entry.values()))
+        for name in [entry] if axes is None else axes["y"]:
+            file = studied[0] / os.path.normpath(Path("studies") / name)
+            assert file.stat().st_size > 0, name
+            if axes is not None:
+                with file.open() as rows:
+                    columns = next(csv.reader(rows))
+                y = axes["y"][name]
+                assert {axes["x"], *([y] if isinstance(y, str) else y)} <= set(columns)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_params_are_those_that_the_study_reads(study: str, studied: tuple[Path, Reads]) -> None:
+    assert sorted(studied[1].seen[study]) == STUDIES[study].get("params", [])
+
+
+def test_metric_names_are_stable(studied: tuple[Path, Reads]) -> None:
+    folder = studied[0] / "metrics" / "studies"
+    metrics = {path.stem: json.loads(path.read_text()) for path in folder.iterdir()}
+    ends = ("", "_low", "_high")
+    leakage = metrics["leakage"]
+    for name in ("final_minus_retrained", "size_matched_control_minus_retrained"):
+        assert leakage[name]["test"].keys() == {
+            f"{score}{end}" for score in ("auc", "accuracy") for end in ends
+        }
+    for model in ("baseline", "final", "retrained", "size_matched_control", "nearest_neighbour"):
+        assert isinstance(leakage[model]["leak_free"]["auc"], float)
+    assert leakage["folds"].keys() == {
+        "grouped_auc",
+        "ungrouped_auc",
+        "ungrouped_minus_grouped",
+    }
+    assert leakage["scored_on"].startswith("portable: ")
+    augmentation = metrics["augmentation"]
+    assert augmentation.pop("trained_on").startswith("portable: ")
+    test = ImageSet.load(studied[0] / "data/processed/test.npz")
+    assert augmentation.keys() == {"folds", *subsets_of(test)}
+    for row in augmentation.values():
+        assert row.keys() == {"without", "with", *(f"auc{end}" for end in ends)}
+    assert metrics["official_recipe"].pop("trained_on").startswith("fp32: cpu ")
+    assert metrics["official_recipe"].keys() == {
+        "fold_auc",
+        "fold_auc_se",
+        "single_auc",
+        "accuracy",
+    }
+    assert metrics["references"]["network"]["minus_first"] == 0
+    assert metrics["altered_copies"].keys() >= {"pairs", "false_at_most", "mirror", "shift_1"}
+
+
+def test_studies_begin_from_the_pipelines_results(
+    studied: tuple[Path, Reads], finished: tuple[Path, Reads]
+) -> None:
+    """The models on test and the estimate on folds are those that the pipeline's metrics name."""
+    own, pipeline = (
+        {path.stem: json.loads(path.read_text()) for path in (folder / kind).glob("*.json")}
+        for folder, kind in ((studied[0], "metrics/studies"), (finished[0], "metrics"))
+    )
+    for model in ("baseline", "final"):
+        for subset in ("test", "leak_free"):
+            expected = pipeline["evaluate"][model][subset]["auc"]
+            assert own["leakage"][model][subset]["auc"] == expected
+    estimate = pipeline["cross_validate"]
+    assert own["leakage"]["folds"]["grouped_auc"] == estimate["pooled"]["single_auc"]
+    assert own["augmentation"]["folds"]["with"] == estimate["pooled"]["single_auc"]
+    assert own["references"]["network"]["fold_auc"] == estimate["auc"]["mean"]
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_missing_inputs_end_in_one_line_and_exit_code_2(
+    study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path / "params.yaml", TINY)
+    result = call(study)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+@pytest.mark.parametrize("study", [name for name in STUDIES if STUDIES[name].get("params")])
+def test_bad_parameters_end_in_one_line_and_exit_code_2(
+    study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path / "params.yaml", TINY, {"lr": -1})
+    result = call(study)
+    assert result.exit_code == 2
+    assert result.stderr == "error: params.yaml: lr: expected greater than 0, got -1\n"
