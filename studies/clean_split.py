@@ -32,8 +32,7 @@ def main(
     cut, seed = settings.preprocess.near_duplicate_correlation, settings.seed
     dev, test = on_clean_split(*read_official(raw), cut, seed)
     execute = make_executor(dev, settings.training.arithmetic, device, workers, cache)
-    result = run_protocol(dev, settings, execute)
-    found = execute.resources.device
+    result, found = run_protocol(dev, settings, execute), execute.resources.device
     scored_on = limit_process(execute.arithmetic, found)
     predictions = {
         name: predict(model.classifier().to(found), test.images, found)

@@ -32,7 +32,8 @@ def predictions(
 def test_effects_are_of_models_that_learned_from_other_images(
     predictions: dict[str, Predictions], dev_test: tuple[ImageSet, ImageSet], tmp_path: Path
 ) -> None:
-    test = dev_test[1]
+    images = dev_test[1]
+    test = replace(images, leaked=np.arange(len(images)) % 3 == 0)  # of both classes
     tree = effects_on_test(predictions, test, PARAMS, seed=0)
     for name, model in predictions.items():
         expected = headline_scores(test.malignant, model.probability)
