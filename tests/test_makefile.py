@@ -32,9 +32,9 @@ def test_a_current_environment_is_left_alone(project: Path) -> None:
 @pytest.mark.parametrize("name", ["renamed", "the project 2", "the  project", "project"])
 def test_an_environment_in_a_renamed_folder_is_made_anew(project: Path, name: str) -> None:
     """Its scripts name a python that is not there any more."""
-    said = setup(project.rename(project.with_name(name)))
-    assert "The project's folder has moved" in said
-    assert said.index(ANEW) < said.index("-m venv .venv") < said.index("-m pip install")
+    printed = setup(project.rename(project.with_name(name)))
+    assert "The project's folder has moved" in printed
+    assert printed.index(ANEW) < printed.index("-m venv .venv") < printed.index("-m pip install")
 
 
 def test_a_link_to_another_projects_environment_is_left_alone(

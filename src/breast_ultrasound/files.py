@@ -202,7 +202,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, "NDArray[np.gener
         if isinstance(error, OSError) and error.filename is not None:
             raise
         reasons = {"pickle": "pickled objects are refused", "encrypted": "it is encrypted"}
-        reason = next((said for word, said in reasons.items() if word in str(error)), error)
+        reason = next((text for word, text in reasons.items() if word in str(error)), error)
         raise InputError(f"{path}: expected an npz file of plain arrays ({reason})") from None
 
 

@@ -158,12 +158,12 @@ def disturb(stage: str, fault: str, state: State, seconds: float, rng: np.random
     noticed = "a training process was killed" in output
     if fault == "worker" and process.returncode == 0 and not noticed:
         return "missed"  # it had no work left
-    said = {
+    stated = {
         "worker": noticed and process.returncode == 0,
         "disk": "cannot store a training there" in output and "Traceback" not in output,
         "kill": process.returncode != 0,
     }.get(fault, process.returncode != 0 and "Traceback" not in output)
-    return "" if said else f"exit code {process.returncode}:\n{output}"
+    return "" if stated else f"exit code {process.returncode}:\n{output}"
 
 
 def inject(

@@ -92,7 +92,7 @@ def test_other_arithmetic_names_all_that_digits_depend_on(bare: pytest.MonkeyPat
             seen.add(describe("fp32", "cpu"))
     for name in (("GenuineIntel", "a"), ("GenuineIntel", "b"), ("AuthenticAMD", "a")):
         with bare.context() as patch:
-            patch.setattr(module, "cpu_name", lambda said=name: said)
+            patch.setattr(module, "cpu_name", lambda stated=name: stated)
             seen.add(describe("fp32", "cpu"))
     assert len(seen) == 2 + len(LIMITS) + 2 + 3
 
@@ -111,7 +111,7 @@ def test_a_process_that_has_computed_before_is_told(
 ) -> None:
     with _kept_environment():
         for level, late in (("AVX2", False), ("DEFAULT", False), ("AVX512", True)):
-            bare.setattr("torch.backends.cpu.get_cpu_capability", lambda said=level: said)
+            bare.setattr("torch.backends.cpu.get_cpu_capability", lambda stated=level: stated)
             words, warning = limit_process("portable", "cpu"), capsys.readouterr().err
             assert words.startswith("portable: x86_64 AVX2")
             assert (f"{level} of an earlier computation" in words) == late

@@ -109,7 +109,7 @@ def test_cards_say_how_models_were_made(
 
 
 @pytest.mark.parametrize(
-    ("logits", "said"),
+    ("logits", "message"),
     [
         (np.zeros((2, 5), np.float32), None),
         (np.zeros((2, 4), np.float32), r"float32 of shape \(repeats, 5\), got float32 .*\(2, 4\)"),
@@ -120,13 +120,13 @@ def test_cards_say_how_models_were_made(
     ],
 )
 def test_out_of_fold_logits_are_of_the_images(
-    tmp_path: Path, logits: np.ndarray, said: str | None
+    tmp_path: Path, logits: np.ndarray, message: str | None
 ) -> None:
     write_arrays(tmp_path / "a.npz", {"logits": logits})
-    if said is None:
+    if message is None:
         assert np.array_equal(read_out_of_fold(tmp_path / "a.npz", 5), logits)
     else:
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             read_out_of_fold(tmp_path / "a.npz", 5)
 
 

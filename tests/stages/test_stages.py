@@ -95,9 +95,9 @@ def test_metrics_name_the_arithmetic_where_it_decides(finished: tuple[Path, Read
         computes = "src/breast_ultrasound/model/training.py" in stage["deps"]
         for file in (file for file in outputs(name) if file.startswith("metrics/")):
             content = json.loads((finished[0] / file).read_text())
-            said = content.get("trained_on") or content.get("scored_on")
-            assert bool(said) == computes, file
-            assert not computes or re.match(r"portable: \w+", said)
+            stated = content.get("trained_on") or content.get("scored_on")
+            assert bool(stated) == computes, file
+            assert not computes or re.match(r"portable: \w+", stated)
 
 
 def test_another_arithmetic_changes_numbers_and_what_they_say_of_themselves(
@@ -203,8 +203,8 @@ def test_each_model_is_scored_under_its_own_name(
 
 def _judged(folder: Path) -> dict[str, float]:
     """Return the AUC on test by the model's name in the metrics."""
-    said = json.loads((folder / "metrics" / "evaluate.json").read_text())
-    return {name: said[name]["test"]["auc"] for name in ("baseline", "final")}
+    stated = json.loads((folder / "metrics" / "evaluate.json").read_text())
+    return {name: stated[name]["test"]["auc"] for name in ("baseline", "final")}
 
 
 def test_a_pinned_rate_skips_the_search(
