@@ -52,7 +52,7 @@ experiments: setup ## Compare experiments: what differs in the parameters, headl
 demo: setup ## Run the pipeline on generated phantoms in a temporary copy, 2 minutes
 	python -m tools.demo
 
-bench: setup ## Time the pipeline beside the official recipe, 40 minutes; then the audit as sets grow
+bench: setup ## Time the pipeline beside the official recipe, half an hour; then the audit as sets grow
 	python -m benchmarks.timings
 	python -m benchmarks.audit_scaling
 

@@ -28,7 +28,8 @@ from breast_ultrasound.model.official_recipe import (
     train_one_epoch,
 )
 from breast_ultrasound.model.training import TrainingConfig, fit, read_config
-from breast_ultrasound.runs.execute import Executor, find_resources
+from breast_ultrasound.params import Arithmetic
+from breast_ultrasound.runs.execute import Executor, make_executor
 from breast_ultrasound.search.final_models import final_runs
 from tools.workspace import ROOT, copy_with_data
 
@@ -59,10 +60,6 @@ def time_rows(n_epochs: int) -> Iterator[tuple[str, str]]:
         recipe = time_official(folder, n_epochs) / n_epochs * N_EPOCHS
         yield f"official recipe, {N_EPOCHS} epochs, from {n_epochs}", f"{recipe:.0f} s"
         yield "`dvc repro` / official recipe", f"{pipeline / recipe:.2f}"
-        one = time_trainings(folder, Path(temporary) / "one", n_workers=1, n_runs=1)
-        yield "official recipe / one network of the final model", f"{recipe / one:.0f}"
-        gain = second_worker(folder, Path(temporary))
-        yield "speed-up of eight trainings by a second worker", f"{gain:.2f}"
         portable, native = arithmetics(folder, Path(temporary))
         words = f"a training in portable / in fp32 arithmetic, median of {N_TIMES}"
         yield words, f"{portable / native:.2f}"
@@ -71,47 +68,32 @@ def time_rows(n_epochs: int) -> Iterator[tuple[str, str]]:
 
 def arithmetics(folder: Path, caches: Path) -> tuple[float, float]:
     """Return the median seconds of a training in portable and in fp32 arithmetic, in turn."""
-    times: dict[str, list[float]] = {"portable": [], "fp32": []}
+    times: dict[Arithmetic, list[float]] = {"portable": [], "fp32": []}
     for turn in range(N_TIMES):
         for arithmetic, taken in times.items():
             cache = caches / f"{arithmetic}{turn}"
-            taken.append(time_trainings(folder, cache, 1, 1, arithmetic))
+            taken.append(time_training(folder, cache, arithmetic))
     return statistics.median(times["portable"]), statistics.median(times["fp32"])
 
 
-def time_trainings(
-    folder: Path, cache: Path, n_workers: int, n_runs: int, arithmetic: str = ""
-) -> float:
-    """Return the seconds that networks of the final model take, with an empty cache.
+def time_training(folder: Path, cache: Path, arithmetic: Arithmetic) -> float:
+    """Return the seconds that one network of the final model takes, with an empty cache.
 
-    A first training of one epoch starts the processes, which is not counted.
+    A first training of one epoch starts the process, which is not counted.
     """
-    execute, config = executor(folder, cache, n_workers, arithmetic)
+    execute, config = executor(folder, cache, arithmetic)
     everything = np.arange(len(execute.images))
     brief = config.model_copy(
         update={"training": config.training.model_copy(update={"n_epochs": 1})}
     )
-    execute(final_runs(brief, everything, n_workers, seed=1), "warming up")
-    runs = final_runs(config, everything, n_runs, seed=0)
-    return seconds(lambda: execute(runs, f"workers: {n_workers}"))
-
-
-def second_worker(folder: Path, caches: Path) -> float:
-    """Return how much sooner two workers have trained eight networks than one.
-
-    Of two times each, in turn, the shorter: a busy machine takes a core away now and then.
-    """
-    times: dict[int, list[float]] = {1: [], 2: []}
-    for turn in "ab":
-        for n_workers, taken in times.items():
-            cache = caches / f"{n_workers}{turn}"
-            taken.append(time_trainings(folder, cache, n_workers, n_runs=8))
-    return min(times[1]) / min(times[2])
+    execute(final_runs(brief, everything, 1, seed=1), "warming up")
+    runs = final_runs(config, everything, 1, seed=0)
+    return seconds(lambda: execute(runs, arithmetic))
 
 
 def convolutions(folder: Path) -> float:
     """Return the share of the time of two epochs that convolutions take, both ways."""
-    execute, config = executor(folder, folder, n_workers=1)
+    execute, config = executor(folder, folder, "portable")
     training = config.training.model_copy(update={"n_epochs": 2})
     short = config.model_copy(update={"training": training})
     with torch.profiler.profile() as profile:
@@ -121,22 +103,13 @@ def convolutions(folder: Path) -> float:
     return float(in_convolutions / sum(times.values()))
 
 
-def executor(
-    folder: Path, cache: Path, n_workers: int, arithmetic: str = ""
-) -> tuple[Executor, TrainingConfig]:
-    """Return an executor for dev with a cache of its own, and the chosen configuration.
-
-    Args:
-        arithmetic: another than the configuration's.
-    """
+def executor(folder: Path, cache: Path, arithmetic: Arithmetic) -> tuple[Executor, TrainingConfig]:
+    """Return an executor for dev with one worker, and the chosen configuration."""
     dev = ImageSet.load(folder / "data/processed/dev.npz")
-    config = read_config(folder / "data/chosen.json")
-    if arithmetic:
-        training = config.training.model_copy(update={"arithmetic": arithmetic})
-        config = config.model_copy(update={"training": training})
-    own = config.training.arithmetic
-    resources = find_resources("cpu", own, n_workers, cache)
-    return Executor(dev.images, dev.malignant, resources, own), config
+    chosen = read_config(folder / "data/chosen.json")
+    training = chosen.training.model_copy(update={"arithmetic": arithmetic})
+    execute = make_executor(dev, arithmetic, "cpu", 1, cache)
+    return execute, chosen.model_copy(update={"training": training})
 
 
 def help_seconds(stage: str, folder: Path, env: dict[str, str]) -> float:
