@@ -63,7 +63,7 @@ def time_rows(n_epochs: int) -> Iterator[tuple[str, str]]:
         portable, native = arithmetics(folder, Path(temporary))
         words = f"a training in portable / in fp32 arithmetic, median of {N_TIMES}"
         yield words, f"{portable / native:.2f}"
-        yield "share of a training in convolutions", f"{convolutions(folder):.0%}"
+        yield "share of a training in convolutions, fp32", f"{convolutions(folder):.0%}"
 
 
 def arithmetics(folder: Path, caches: Path) -> tuple[float, float]:
@@ -93,7 +93,7 @@ def time_training(folder: Path, cache: Path, arithmetic: Arithmetic) -> float:
 
 def convolutions(folder: Path) -> float:
     """Return the share of the time of two epochs that convolutions take, both ways."""
-    execute, config = executor(folder, folder, "portable")
+    execute, config = executor(folder, folder, "fp32")
     training = config.training.model_copy(update={"n_epochs": 2})
     short = config.model_copy(update={"training": training})
     with torch.profiler.profile() as profile:

@@ -28,16 +28,11 @@ def main(
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import make_executor
     from breast_ultrasound.search.final_models import read_out_of_fold, train_models
-    from breast_ultrasound.search.protocol import plan_models
+    from breast_ultrasound.search.protocol import baseline_weights, plan_models
 
     settings, chosen, images = load_params(params), read_config(config), ImageSet.load(dev)
     logits = read_out_of_fold(out_of_fold, len(images)).mean(axis=0)
-    weights = None
-    if settings.baseline.weights == "imagenet":
-        from breast_ultrasound.model.pretrained import imagenet_weights
-
-        weights = imagenet_weights(settings.data.search_path)
-    plan = plan_models(chosen, images, settings, weights)
+    plan = plan_models(chosen, images, settings, baseline_weights(settings))
     execute = make_executor(images, chosen.training.arithmetic, device, workers, cache)
     cut = settings.preprocess.near_duplicate_correlation
     folders = {"baseline": baseline, "final": final}

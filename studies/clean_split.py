@@ -26,14 +26,14 @@ def main(
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import make_executor
     from breast_ultrasound.search import cross_validation, grid
-    from breast_ultrasound.search.protocol import run_protocol
+    from breast_ultrasound.search.protocol import baseline_weights, run_protocol
 
     settings = load_params(params)
     cut, seed = settings.preprocess.near_duplicate_correlation, settings.seed
     dev, test = on_clean_split(*read_official(raw), cut, seed)
     execute = make_executor(dev, settings.training.arithmetic, device, workers, cache)
-    result, found = run_protocol(dev, settings, execute), execute.resources.device
-    scored_on = limit_process(execute.arithmetic, found)
+    result = run_protocol(dev, settings, execute, baseline_weights(settings))
+    scored_on = limit_process(execute.arithmetic, found := execute.resources.device)
     predictions = {
         name: predict(model.classifier().to(found), test.images, found)
         for name, model in result.models.items()
@@ -42,7 +42,7 @@ def main(
     content = {
         "data": {"images": {"dev": len(dev), "test": len(test)}, "leaked": int(test.leaked.sum())},
         "lr": result.lr,
-        "grid_search": grid.summarise([result.chosen]),
+        "grid_search": grid.summarise(result.ranking),
         "cross_validate": cross_validation.summarise(result.validation, dev),
         "evaluate": scores,
     }

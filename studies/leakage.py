@@ -24,10 +24,9 @@ def main(
 ) -> None:
     """Write the scores of models that know test's near-duplicates and of one that does not."""
     from breast_ultrasound.data.dataset import ImageSet
-    from breast_ultrasound.evaluation import figures
-    from breast_ultrasound.evaluation.leakage import cut_rows, effects_on_test
-    from breast_ultrasound.files import write_csv, write_json
-    from breast_ultrasound.model.arithmetic import limit_process
+    from breast_ultrasound.evaluation.leakage import effects_on_test, write_plots
+    from breast_ultrasound.files import write_json
+    from breast_ultrasound.model.arithmetic import describe, limit_process
     from breast_ultrasound.model.artifact import load_model
     from breast_ultrasound.model.training import read_config
     from breast_ultrasound.params import load_params
@@ -37,17 +36,18 @@ def main(
 
     settings, chosen = load_params(params), read_config(config)
     known, images = ImageSet.load(dev), ImageSet.load(test)
-    resources = find_resources(device, chosen.training.arithmetic, workers, cache)
-    scored_on = limit_process(chosen.training.arithmetic, resources.device)
-    grouped = read_out_of_fold(out_of_fold, len(known))
+    arithmetic = chosen.training.arithmetic
+    resources = find_resources(device, arithmetic, workers, cache)
+    scored_on = limit_process(arithmetic, resources.device)
     pipeline = {"baseline": load_model(baseline), "final": load_model(final)}
     models = models_on_test(chosen, pipeline, known, images, settings.seed, resources)
     effects = effects_on_test(models, images, settings.evaluate, settings.seed)
+    grouped = read_out_of_fold(out_of_fold, len(known))
     folds = effect_on_folds(chosen, known, grouped, settings, resources)
-    write_json(metrics, {**effects, "folds": folds, "scored_on": scored_on})
-    write_csv(plots / "cuts.csv", *cut_rows({k: models[k] for k in pipeline}, images, known))
-    figures.leakage(effects, plots / "leakage.png")
-    typer.echo(f"ungrouped − grouped folds: AUC {folds['ungrouped_minus_grouped']['auc']:+.3f}")
+    content = {**effects, "folds": folds, "scored_on": scored_on}
+    write_json(metrics, {**content, "trained_on": describe(arithmetic, resources.device)})
+    write_plots({name: models[name] for name in pipeline}, effects, images, known, plots)
+    typer.echo(f"ungrouped folds: AUC {folds['ungrouped_minus_grouped']['auc']:+.3f} over grouped")
 
 
 app = command(main)

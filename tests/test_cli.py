@@ -91,9 +91,9 @@ def test_leakage_over_the_limit_is_exit_code_1(tmp_path: Path, images: np.ndarra
 
 
 def test_images_of_16_bits_are_not_blank(tmp_path: Path, images: np.ndarray) -> None:
-    for split, part in (("train", images[:10]), ("test", images[:3])):
+    for split, own in (("train", images[:10]), ("test", images[:3])):
         (tmp_path / split).mkdir()
-        for i, image in enumerate(part):
+        for i, image in enumerate(own):
             Image.fromarray(image.astype(np.uint16) * 200 + 3000).save(
                 tmp_path / split / f"{i}.png"
             )
@@ -139,14 +139,14 @@ def test_a_clean_set_has_an_empty_sheet(tmp_path: Path, images: np.ndarray) -> N
 def test_npz_of_every_kind(tmp_path: Path, images: np.ndarray, kind: str) -> None:
     sets = {"train": images[:20], "test": np.concatenate([images[20:], images[5:6]])}
     arrays = {}
-    for split, part in sets.items():
+    for split, own in sets.items():
         arrays[f"{split}_images"] = {
-            "grey": part,
-            "grey in one channel": part[..., None],
-            "colour": np.repeat(part[..., None], 3, axis=3),
-            "large": part.repeat(2, axis=1).repeat(2, axis=2),
+            "grey": own,
+            "grey in one channel": own[..., None],
+            "colour": np.repeat(own[..., None], 3, axis=3),
+            "large": own.repeat(2, axis=1).repeat(2, axis=2),
         }[kind]
-        arrays[f"{split}_labels"] = np.arange(len(part), dtype=np.uint8)[:, None] % 2
+        arrays[f"{split}_labels"] = np.arange(len(own), dtype=np.uint8)[:, None] % 2
     write_arrays(tmp_path / "a.npz", arrays)
     result = audit(tmp_path / "a.npz", "--splits", "train,test")
     assert "1 pairs of near-duplicates in 40 groups: 1 across splits, 1 with" in result.stdout
@@ -160,9 +160,9 @@ def test_the_official_counts_are_those_of_preprocess(phantom_file: Path) -> None
 @pytest.mark.parametrize("mode", ["RGBA", "P", "LA", "1", "CMYK"])
 def test_pictures_of_every_mode_are_seen(tmp_path: Path, images: np.ndarray, mode: str) -> None:
     suffix = "tif" if mode == "CMYK" else "png"
-    for split, part, to in (("train", images[:10], "L"), ("test", images[:3], mode)):
+    for split, own, to in (("train", images[:10], "L"), ("test", images[:3], mode)):
         (tmp_path / split).mkdir()
-        for i, image in enumerate(part):
+        for i, image in enumerate(own):
             large = Image.fromarray(image).resize((140, 140), Image.Resampling.NEAREST)
             large.convert(to).save(tmp_path / split / f"{i}.{suffix if to == mode else 'png'}")
     assert "3 pairs of near-duplicates in 10 groups: 3 across" in audit(tmp_path).stdout

@@ -65,7 +65,7 @@ def test_a_package_of_the_extra_that_is_missing_is_named(module: str) -> None:
     result = CliRunner().invoke(command(work), [])
     assert result.exit_code == 2
     assert result.stderr == (
-        f"error: {module}: no such package; pip install 'breast-ultrasound[pipeline]'\n"
+        f"error: {module}: no such package; run pip install '.[pipeline]' in the project's folder\n"
     )
 
 

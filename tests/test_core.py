@@ -100,7 +100,8 @@ def test_other_commands_name_the_extra(arguments: list[str], tmp_path: Path) -> 
     done = _with_the_core_alone(tmp_path, *arguments)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.endswith(": no such package; pip install 'breast-ultrasound[pipeline]'\n")
+    wanted = "run pip install '.[pipeline]' in the project's folder"
+    assert done.stderr.endswith(f": no such package; {wanted}\n")
     assert done.stderr.count("\n") == 1
 
 

@@ -9,6 +9,10 @@ from tools.workspace import ROOT
 README = (ROOT / "README.md").read_text()
 
 
+def test_it_is_short() -> None:
+    assert len(README.splitlines()) <= 100
+
+
 def test_every_target_named_exists() -> None:
     targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.M)
     named = re.findall(r"(?:`|^    )make ([a-z-]+)", README, re.M)

@@ -18,10 +18,6 @@ from tools.workspace import ROOT
 Read = Callable[[str], str]  # the text of a file of the project, by its path from the root
 DOCUMENTS = ("README.md", "docs/leakage.md", "docs/benchmarks.md", "docs/architecture.md")
 HEADLINES = ("auc", "accuracy")
-MODELS = {
-    "baseline": "baseline: torchvision's ResNet-18, random weights",
-    "final": "**final: the ensemble this project trains**",
-}
 SUBSETS = ("test", "leak_free", "leaked")
 
 
@@ -43,6 +39,8 @@ def csv_rows(read: Read, name: str) -> list[dict[str, str]]:
 
 def interval(row: Mapping[str, float], name: str, sign: str = "") -> str:
     """Return a score with its interval."""
+    if not row:
+        return "–"  # of one class only: it has no AUC
     value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
     return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
@@ -81,7 +79,7 @@ def results(read: Read) -> list[str]:
          *(interval(clean, s) for s in scores)],
         ["final", "dev, grouped folds that no search used", *folds],
         ["final", free,
-         *(interval(final["leak_free"], s) for s in scores)],
+         *(interval(final.get("leak_free", {}), s) for s in scores)],
         ["final", every,
          *(interval(final["test"], s) for s in scores)],
         ["baseline", every,
@@ -94,7 +92,8 @@ def results(read: Read) -> list[str]:
 def trainings(read: Read) -> list[str]:
     """Return how many trainings each stage asks for, as it ran."""
     trials, ranking = csv_rows(read, "tune_lr.csv"), csv_rows(read, "grid_search.csv")
-    full = [int(row["n_folds"]) for row in ranking if row["stopped"] != "rung 1"]
+    longest = max(int(row["n_epochs"]) for row in ranking)
+    full = [int(row["n_folds"]) for row in ranking if int(row["n_epochs"]) == longest]
     n_folds = len(csv_rows(read, "fold_scores.csv"))
     members = len(csv_rows(read, "training/final.csv")[0]) - 2  # beside epoch and mean
     rows = [
@@ -154,7 +153,7 @@ def subsets(read: Read) -> list[str]:
     names = ("baseline", "final", "size_matched_control", "retrained", "nearest_neighbour")
     rows = [
         [name.replace("_", " "), score.replace("auc", "AUC"),
-         *(interval(models[name][subset], score) for subset in SUBSETS)]
+         *(interval(models[name].get(subset, {}), score) for subset in SUBSETS)]
         for score in HEADLINES for name in names
     ]  # fmt: skip
     return table(["model", "score", "all test images", "leak-free", "leaked"], rows)
@@ -163,17 +162,19 @@ def subsets(read: Read) -> list[str]:
 def effects(read: Read) -> list[str]:
     """Return what near-duplicates do to scores."""
     content = metrics(read, "studies/leakage")
-    gaps = content["leaked_minus_leak_free"]
+    gaps = content.get("leaked_minus_leak_free", {})
     rows = [
         [f"{name.replace('_', ' ')}: leaked − leak-free images",
-         *(interval(gaps[name], score, "+") for score in HEADLINES)]
+         *(interval(gaps.get(name, {}), score, "+") for score in HEADLINES)]
         for name in ("baseline", "final", "retrained", "nearest_neighbour")
     ]  # fmt: skip
     words = {"leaked": "leaked", "leak_free": "leak-free", "test": "all test"}
     rows += [
         [f"{model.replace('_', ' ')} − retrained, on {words[subset]} images",
-         *(interval(content[f"{model}_minus_retrained"][subset], s, "+") for s in HEADLINES)]
-        for model in ("final", "size_matched_control") for subset in words
+         *(interval(contrast.get(subset, {}), s, "+") for s in HEADLINES)]
+        for model in ("final", "size_matched_control")
+        for contrast in [content[f"{model}_minus_retrained"]]
+        for subset in words
     ]  # fmt: skip
     folds = content["folds"]["ungrouped_minus_grouped"]
     rows.append(["folds that near-duplicates may cross − folds that they may not",
@@ -195,7 +196,7 @@ def augmentation(read: Read) -> list[str]:
 
 
 def references(read: Read) -> list[str]:
-    """Return what other learners score on the same folds, the official recipe last."""
+    """Return what other learners score on the same folds."""
     rows = [
         [row["learner"], f"{float(row['fold_auc']):.3f} ± {float(row['fold_auc_se']):.3f}",
          f"{float(row['minus_first']):+.3f} ± {float(row['minus_first_se']):.3f}",

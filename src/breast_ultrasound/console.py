@@ -31,7 +31,10 @@ Workers = Annotated[
 ]
 Device = Annotated[
     Literal["auto", "cpu", "cuda"],
-    typer.Option(envvar="BREAST_ULTRASOUND_DEVICE", help="auto: a CUDA GPU if there is one."),
+    typer.Option(
+        envvar="BREAST_ULTRASOUND_DEVICE",
+        help="auto: a CUDA GPU if there is one, but the CPU for portable arithmetic.",
+    ),
 ]
 Cache = Annotated[
     Path | None,
@@ -189,7 +192,7 @@ def _explain(error: Exception) -> NoReturn:
         case OSError():
             text = str(error)
         case ModuleNotFoundError(name=str() as name) if name.split(".")[0] in PIPELINE_MODULES:
-            text = f"{name}: no such package; pip install 'breast-ultrasound[pipeline]'"
+            text = f"{name}: no such package; run pip install '.[pipeline]' in the project's folder"
         case _:
             raise error
     typer.echo(f"error: {printable(text)}", err=True)

@@ -1,35 +1,10 @@
 from typing import Any
 
-import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.compare import change, standard_error
+from benchmarks.compare import change
 from breast_ultrasound.model.training import TrainingConfig
-
-
-@pytest.mark.parametrize(
-    ("values", "n_splits", "expected"),
-    [
-        # Variance 1; 1/3 + 1/2.
-        ([1.0, 2.0, 3.0], 3, (5 / 6) ** 0.5),
-        # Variance 4/3; 1/4 + 1: two repeats of two folds.
-        ([0.0, 2.0, 0.0, 2.0], 2, (4 / 3 * 5 / 4) ** 0.5),
-        # Variance 0.001; 1/5 + 1/4.
-        ([0.86, 0.88, 0.90, 0.92, 0.94], 5, 0.00045**0.5),
-        ([0.9, 0.9, 0.9], 3, 0.0),
-    ],
-)
-def test_the_standard_error_is_nadeaus_and_bengios(
-    values: list[float], n_splits: int, expected: float
-) -> None:
-    assert standard_error(np.array(values), n_splits) == pytest.approx(expected, abs=1e-12)
-
-
-def test_more_repeats_do_not_make_the_standard_error_small() -> None:
-    """Folds share images: at five splits no less than half the standard deviation is left."""
-    fold_auc = np.random.default_rng(0).normal(size=5000)
-    assert standard_error(fold_auc, 5) / fold_auc.std() == pytest.approx(0.5, abs=0.001)
 
 
 @pytest.mark.parametrize(

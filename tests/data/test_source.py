@@ -124,10 +124,10 @@ def test_relative_folders_are_of_the_project_that_dvc_names(
     _place(tmp_path / "data", CONTENT)
     monkeypatch.chdir(tmp_path / "copy")
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
-    found = fetch_official(["../data"], Path("a.npz"), Path("../store"))
+    found = fetch_official(["../data"], Path("a.npz"), Path("../cache"))
     assert found == tmp_path / "data" / FILE_NAME
     assert (tmp_path / "copy" / "a.npz").read_bytes() == CONTENT
-    assert list((tmp_path / "store").rglob("*.npz"))
+    assert list((tmp_path / "cache").rglob("*.npz"))
 
 
 @pytest.mark.usefixtures("md5", "offline")

@@ -53,9 +53,9 @@ def test_memory_copies_the_label_of_the_most_similar_image(
     dev_test: tuple[ImageSet, ImageSet],
 ) -> None:
     dev, test = dev_test
-    answers = nearest_neighbour(dev.subset(np.arange(len(dev)) % 2 == 0), dev)
-    assert np.array_equal(answers.probability == 1, dev.malignant[::2])  # each finds itself
-    assert np.array_equal(answers.member_probability, answers.probability[None])
+    predictions = nearest_neighbour(dev.subset(np.arange(len(dev)) % 2 == 0), dev)
+    assert np.array_equal(predictions.probability == 1, dev.malignant[::2])  # each finds itself
+    assert np.array_equal(predictions.member_probability, predictions.probability[None])
     mirrored = replace(test, images=test.images[:, :, ::-1])
     assert np.array_equal(
         nearest_neighbour(test, dev).probability, nearest_neighbour(mirrored, dev).probability

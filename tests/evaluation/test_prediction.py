@@ -64,7 +64,7 @@ def test_from_a_half_on_malignant_is_predicted() -> None:
     assert told == [False, False, True, True]
 
 
-def test_an_answer_says_what_it_is() -> None:
+def test_a_prediction_says_what_it_is() -> None:
     first = Prediction(probability=0.61, lowest=0.2, highest=0.72, near_duplicate=0)
     assert str(first) == (
         "malignant, probability of malignant 0.61 (networks from 0.20 to 0.72); "

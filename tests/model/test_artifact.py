@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,16 @@ def test_a_model_predicts_the_same_after_a_round_trip(folder: Path, dev: ImageSe
     probability = predict(model.classifier(), dev.images, "cpu").probability
     assert np.array_equal(probability, np.load(folder.parent / "probability.npy"))
     assert (model.card.temperature, model.card.offset) == (1.23456789012345, 1 / 3)
+
+
+@pytest.mark.parametrize(("name", "found"), [("image_size", 64), ("transform", "resize")])
+def test_a_model_of_other_images_is_refused(folder: Path, name: str, found: int | str) -> None:
+    """This program would show it what it has not learned from."""
+    content = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**content, name: found}))
+    expected = re.escape(f"model.json: {name}: expected {content[name]}, got {found}")
+    with pytest.raises(InputError, match=expected):
+        load_model(folder)
 
 
 def test_a_missing_or_damaged_part_is_named(folder: Path) -> None:

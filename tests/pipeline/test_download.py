@@ -38,12 +38,12 @@ def test_an_experiment_in_a_copy_finds_the_file_beside_the_project(repository: R
 @pytest.mark.slow
 def test_queued_experiments_find_the_file_beside_the_project(repository: Repository) -> None:
     """With a relative cache folder, too, which is of the project."""
-    repository.env["BREAST_ULTRASOUND_CACHE"] = "../store"
+    repository.env["BREAST_ULTRASOUND_CACHE"] = "../cache"
     repository("dvc exp run --queue -S seed=3,4 download")
     repository("dvc queue start -j 1")
     names = [line.split()[0] for line in repository("dvc queue status").splitlines()[1:3]]
     assert all("MD5 verified" in repository(f"dvc queue logs -f {name}") for name in names)
-    assert list((repository.folder.parent / "store").rglob("*.npz"))
+    assert list((repository.folder.parent / "cache").rglob("*.npz"))
 
 
 def test_what_was_there_once_comes_back_without_a_network(repository: Repository) -> None:

@@ -224,7 +224,7 @@ def test_experiments_with_a_pinned_rate(repository: Repository) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "answer"),
+    ("change", "line"),
     [
         ("lr=none", "lr: expected"),
         ("+training.epochs=20", "training.epochs: unknown parameter"),
@@ -232,16 +232,16 @@ def test_experiments_with_a_pinned_rate(repository: Repository) -> None:
     ],
 )
 def test_a_wrong_parameter_fails_with_one_line(
-    repository: Repository, change: str, answer: str
+    repository: Repository, change: str, line: str
 ) -> None:
     output = repository(f"dvc exp run -S {change}", check=False)
-    assert f"error: params.yaml: {answer}" in output
+    assert f"error: params.yaml: {line}" in output
     assert "Traceback" not in output
     assert "Ran experiment" not in output
 
 
 @pytest.mark.slow
-def test_queued_experiments_run_their_own_code_and_share_the_store(
+def test_queued_experiments_run_their_own_code_and_share_the_cache(
     repository: Repository,
 ) -> None:
     """An installed package would be the checkout's: the changed module must be the copy's."""

@@ -33,11 +33,11 @@ def test_a_relative_folder_is_of_the_project_that_dvc_names(
     """Else every experiment in a temporary copy would train anew."""
     (tmp_path / "copy").mkdir()
     monkeypatch.chdir(tmp_path / "copy")
-    assert find_cache(Path("../store")).folder == tmp_path / "store" / "runs"
-    assert find_cache(Path("store")).folder == tmp_path / "copy" / "store" / "runs"
+    assert find_cache(Path("../cache")).folder == tmp_path / "cache" / "runs"
+    assert find_cache(Path("cache")).folder == tmp_path / "copy" / "cache" / "runs"
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "a" / "project"))
-    assert find_cache(Path("../store")).folder == tmp_path / "a" / "store" / "runs"
-    assert find_cache(tmp_path / "store").folder == tmp_path / "store" / "runs"
+    assert find_cache(Path("../cache")).folder == tmp_path / "a" / "cache" / "runs"
+    assert find_cache(tmp_path / "cache").folder == tmp_path / "cache" / "runs"
 
 
 def test_without_a_home_the_cache_is_asked_for_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,19 @@ from breast_ultrasound.search.augmentation import effects_of_augmentation
 from breast_ultrasound.search.cross_validation import single_auc
 
 
+@dataclass
+class Guessing:
+    """Scores at random; keeps the runs that it is asked for."""
+
+    runs: list[Run] = field(default_factory=list)
+    trained_on: str = "here"
+
+    def __call__(self, runs: Sequence[Run], label: str) -> list[RunResult]:
+        self.runs += runs
+        guesses = [np.random.default_rng(run.seed).normal(size=len(run.score)) for run in runs]
+        return [RunResult(g.astype("f4"), np.ones(1), np.zeros(0)) for g in guesses]
+
+
 def test_both_arms_are_the_same_but_for_augmentation(
     config: TrainingConfig,
     dev_test: tuple[ImageSet, ImageSet],
@@ -31,36 +45,31 @@ def test_both_arms_are_the_same_but_for_augmentation(
     with_ = (rng.normal(size=(2, len(dev))) + 2 * dev.malignant).astype(np.float32)
     arms: list[TrainingConfig] = []
 
-    class Guessing:
-        trained_on = "here"
-
-        def __init__(self, *_: object) -> None:
-            pass
-
-        def __call__(self, runs: Sequence[Run], label: str) -> list[RunResult]:
-            assert all(run.config == plain for run in runs)
-            assert len(runs) == 2 * tiny_params.folds.n_splits
-            guesses = [np.random.default_rng(run.seed).normal(size=len(run.score)) for run in runs]
-            return [RunResult(g.astype("f4"), np.ones(1), np.zeros(0)) for g in guesses]
-
     def on_test(arm: TrainingConfig, learned: np.ndarray, *_: Any) -> np.ndarray:
         arms.append(arm)
         assert np.array_equal(learned, np.arange(len(dev)))
         signal = test.malignant if arm == config else ~test.malignant
         return signal[None].astype(np.float32)
 
-    monkeypatch.setattr(augmentation, "Executor", Guessing)
+    execute = Guessing()
+    monkeypatch.setattr(augmentation, "Executor", lambda *_: execute)
     monkeypatch.setattr(augmentation, "logits_on_test", on_test)
     resources = Resources("cpu", 1, RunCache(tmp_path))
     rows, trained_on = effects_of_augmentation(config, dev, test, with_, tiny_params, resources)
+    assert all(run.config == plain for run in execute.runs)
+    assert len(execute.runs) == 2 * tiny_params.folds.n_splits
     assert arms == [plain, config]
-    assert trained_on == "here"
+    assert trained_on == execute.trained_on
     assert list(rows) == ["folds", *subsets_of(test)]
     assert rows["folds"]["with"] == single_auc(with_, dev.malignant)
-    for name, row in rows.items():
+    for subset in subsets_of(test):
+        assert (rows[subset]["without"], rows[subset]["with"]) == (0, 1)
+    _check_differences(rows, tmp_path / "a.png")
+
+
+def _check_differences(rows: dict[str, dict[str, float]], figure: Path) -> None:
+    for row in rows.values():
         assert row["auc"] == pytest.approx(row["with"] - row["without"])
         assert row["auc_low"] <= row["auc"] <= row["auc_high"]
-        if name != "folds":
-            assert (row["without"], row["with"]) == (0, 1)
-    figures.augmentation(rows, tmp_path / "a.png")
-    assert (tmp_path / "a.png").stat().st_size > 1000
+    figures.augmentation(rows, figure)
+    assert figure.stat().st_size > 1000

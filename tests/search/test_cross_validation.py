@@ -29,9 +29,9 @@ class Peeking:
 
     def __call__(self, runs: list[Run], label: str) -> list[RunResult]:
         self.runs += runs
-        return [self._answer(run) for run in runs]
+        return [self._result_of(run) for run in runs]
 
-    def _answer(self, run: Run) -> RunResult:
+    def _result_of(self, run: Run) -> RunResult:
         known = np.isin(self.dev.group[run.score], self.dev.group[run.train])
         truth = np.where(self.dev.malignant[run.score], 3.0, -3.0)
         guess = np.random.default_rng(run.seed).normal(size=len(run.score))
@@ -44,8 +44,8 @@ def test_every_image_is_scored_once_a_repeat(config: TrainingConfig, dev: ImageS
     assert len(result.folds) == len(result.fold_scores) == len(learner.runs) == 6
     assert not any(run.best_epoch for run in learner.runs)  # by the scored images it would be
     expected = np.full((2, len(dev)), np.nan)
-    for fold, answer in zip(result.folds, Peeking(dev)(learner.runs, ""), strict=True):
-        expected[fold.repeat - SEARCH_REPEAT - 1, fold.score] = answer.logits
+    for fold, found in zip(result.folds, Peeking(dev)(learner.runs, ""), strict=True):
+        expected[fold.repeat - SEARCH_REPEAT - 1, fold.score] = found.logits
     assert np.array_equal(result.logits, expected)
 
 
@@ -73,16 +73,16 @@ def test_no_cut_of_an_estimate_is_one_of_the_searches(
     assert len(set(cuts)) == len(cuts) == 20
     assert len({fold.seed for fold in (*searched, *estimated)}) == 20
     for repeat in range(3):
-        parts = [fold.score for fold in estimated[5 * repeat : 5 * repeat + 5]]
-        assert sorted(np.concatenate(parts)) == list(range(len(dev)))
+        scored_images = [fold.score for fold in estimated[5 * repeat : 5 * repeat + 5]]
+        assert sorted(np.concatenate(scored_images)) == list(range(len(dev)))
 
 
 def test_a_diverged_training_is_no_estimate(config: TrainingConfig, dev: ImageSet) -> None:
     class Diverging(Peeking):
-        def _answer(self, run: Run) -> RunResult:
+        def _result_of(self, run: Run) -> RunResult:
             if len(self.runs) == 6 and run is self.runs[3]:
                 return RunResult(np.full(len(run.score), np.nan, "f4"), np.zeros(0), np.zeros(0))
-            return super()._answer(run)
+            return super()._result_of(run)
 
     with pytest.raises(InputError, match=r"1 of 6 trainings diverged, at the learning rate 0\.01"):
         cross_validate(config, dev, 3, 2, seed=0, execute=Diverging(dev))

@@ -177,9 +177,9 @@ class Ranking:
 
     def __call__(self, runs: list[Run], label: str) -> list[RunResult]:
         self.runs += runs
-        return [self._answer(run) for run in runs]
+        return [self._result_of(run) for run in runs]
 
-    def _answer(self, run: Run) -> RunResult:
+    def _result_of(self, run: Run) -> RunResult:
         malignant = self.dev.malignant[run.score]
         # Benign images have the logits 0, 1, …; a malignant one lies above a share `auc` of them.
         logits = np.full(len(malignant), self.auc(run.config) * (~malignant).sum() - 0.5)

@@ -73,7 +73,7 @@ def test_logits_are_of_networks_of_the_final_seeds_on_test_images(
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_networks_that_diverged_are_no_answer(
+def test_networks_that_diverged_predict_nothing(
     config: TrainingConfig, dev_test: tuple[ImageSet, ImageSet], resources: Resources
 ) -> None:
     dev, test = dev_test
@@ -90,29 +90,27 @@ def test_predictions_are_the_calibrated_mean_and_each_members() -> None:
     np.testing.assert_allclose(found.member_probability, expit([[0.5, 1.5], [2.5, -0.5]]))
 
 
-def test_each_model_is_under_its_own_name(
+@pytest.fixture
+def pipeline(config: TrainingConfig, card: ModelCard, dev: ImageSet) -> dict[str, TrainedModel]:
+    """Of two models with opposite opinions."""
+    weights = weights_of(fit(config, dev.images, dev.malignant, 0).model)
+    turned = {**weights, "fc.weight": -weights["fc.weight"]}
+    return {
+        "baseline": TrainedModel(card.model_copy(update={"seeds": [0]}), [turned]),
+        "final": TrainedModel(card, [weights, weights]),
+    }
+
+
+def test_models_of_the_pipeline_and_memory_are_under_their_own_names(
     config: TrainingConfig,
-    card: ModelCard,
+    pipeline: dict[str, TrainedModel],
     dev_test: tuple[ImageSet, ImageSet],
     resources: Resources,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dev, test = dev_test
-    weights = weights_of(fit(config, dev.images, dev.malignant, 0).model)
-    turned = {**weights, "fc.weight": -weights["fc.weight"]}
-    pipeline = {
-        "baseline": TrainedModel(card.model_copy(update={"seeds": [0]}), [turned]),
-        "final": TrainedModel(card, [weights, weights]),
-    }
-    learned: dict[str, np.ndarray] = {}
-
-    def answer(told: TrainingConfig, images: np.ndarray, *rest: Any) -> np.ndarray:
-        *_, n_seeds, _, _, label = rest
-        assert told == config
-        learned[label] = images
-        return np.full((n_seeds, len(test)), len(learned), dtype=np.float32)
-
-    monkeypatch.setattr(leakage, "logits_on_test", answer)
+    logits = np.zeros((2, len(test)), dtype=np.float32)
+    monkeypatch.setattr(leakage, "logits_on_test", lambda *_: logits)
     models = models_on_test(config, pipeline, dev, test, 0, resources)
     assert list(models) == [
         "baseline",
@@ -125,14 +123,34 @@ def test_each_model_is_under_its_own_name(
         expected = predict(model.classifier(), test.images, "cpu").probability
         np.testing.assert_allclose(models[name].probability, expected)
     assert not np.allclose(models["baseline"].probability, models["final"].probability)
+    memory = nearest_neighbour(test, dev).probability
+    assert np.array_equal(models["nearest_neighbour"].probability, memory)
+
+
+def test_models_trained_anew_are_under_their_own_names(
+    config: TrainingConfig,
+    pipeline: dict[str, TrainedModel],
+    dev_test: tuple[ImageSet, ImageSet],
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dev, test = dev_test
+    learned: dict[str, np.ndarray] = {}
+
+    def numbered(told: TrainingConfig, images: np.ndarray, *rest: Any) -> np.ndarray:
+        *_, n_seeds, _, _, label = rest
+        assert told == config
+        learned[label] = images
+        return np.full((n_seeds, len(test)), len(learned), dtype=np.float32)
+
+    monkeypatch.setattr(leakage, "logits_on_test", numbered)
+    models = models_on_test(config, pipeline, dev, test, 0, resources)
     for number, (name, subset) in enumerate(
         (("retrained", "without_leaked"), ("size_matched_control", "size_matched_control"))
     ):
         assert np.array_equal(learned[name], images_to_learn(subset, dev, 0))
         np.testing.assert_allclose(models[name].probability, expit((number + 1) / 3.0 - 1.0))
         assert models[name].member_probability.shape == (2, len(test))
-    memory = nearest_neighbour(test, dev).probability
-    assert np.array_equal(models["nearest_neighbour"].probability, memory)
 
 
 @dataclass
@@ -142,9 +160,9 @@ class Peeking:
     dev: ImageSet
 
     def __call__(self, runs: Sequence[Run], label: str) -> list[RunResult]:
-        return [self._answer(run) for run in runs]
+        return [self._result_of(run) for run in runs]
 
-    def _answer(self, run: Run) -> RunResult:
+    def _result_of(self, run: Run) -> RunResult:
         known = np.isin(self.dev.group[run.score], self.dev.group[run.train])
         truth = np.where(self.dev.malignant[run.score], 3.0, -3.0)
         guess = np.random.default_rng(run.seed).normal(size=len(run.score))

@@ -21,7 +21,7 @@ BEST = 0.003
 
 
 class Landscape:
-    """Answers runs at once: the closer the rate to the best, the better; too large ones diverge."""
+    """Scores runs at once: the closer the rate to the best, the better; too large ones diverge."""
 
     def __init__(
         self, malignant: np.ndarray, best: float = BEST, diverges_from: float = np.inf
@@ -33,9 +33,9 @@ class Landscape:
 
     def __call__(self, runs: list[Run], label: str) -> list[RunResult]:
         self.batches.append(runs)
-        return [self._answer(run) for run in runs]
+        return [self._result_of(run) for run in runs]
 
-    def _answer(self, run: Run) -> RunResult:
+    def _result_of(self, run: Run) -> RunResult:
         distance = abs(np.log10(run.config.lr / self.best))
         noise = np.random.default_rng(run.seed).normal(size=len(run.score))
         logits = self.malignant[run.score] * 1.0 + (0.3 + 2 * distance) * noise

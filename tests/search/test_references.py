@@ -56,11 +56,13 @@ def test_learners_are_beside_the_network_on_the_estimates_folds(
     network = (rng.normal(size=(2, len(dev))) + 2 * dev.malignant).astype(np.float32)
     seen: list[Any] = []
 
-    def answer(learner: str, features: np.ndarray, malignant: np.ndarray, fold: Any) -> np.ndarray:
+    def first_feature(
+        learner: str, features: np.ndarray, malignant: np.ndarray, fold: Any
+    ) -> np.ndarray:
         seen.append(fold)
         return features[fold.score, 0]
 
-    monkeypatch.setattr(references, "classical", answer)
+    monkeypatch.setattr(references, "classical", first_feature)
     rows = classical_learners(dev, network, n_splits=3, seed=0, n_workers=1)
     kinds = ("HOG", "LBP", "wavelets", EVERYTHING)
     assert list(rows) == [

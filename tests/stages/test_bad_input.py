@@ -621,7 +621,7 @@ add("trials", "a folder that cannot be written", _tables(lambda a, b: (a, b), "/
 
 
 @pytest.fixture(scope="module")
-def answers() -> Iterator[list[str]]:
+def table_rows() -> Iterator[list[str]]:
     """The rows of docs/errors.md, of the tests that ran."""
     rows: list[str] = []
     yield rows
@@ -654,7 +654,7 @@ def run(command: str, arguments: list[str]) -> Result:
 
 
 @pytest.mark.parametrize("bad", CASES, ids=[f"{c.command}: {c.wrong}" for c in CASES])
-def test_bad_input_is_answered_in_one_line(bad: Case, folder: Path, answers: list[str]) -> None:
+def test_bad_input_ends_in_one_line(bad: Case, folder: Path, table_rows: list[str]) -> None:
     arguments = bad.prepare(folder)
     before = _content(folder)
     result = run(bad.command, arguments)
@@ -664,10 +664,10 @@ def test_bad_input_is_answered_in_one_line(bad: Case, folder: Path, answers: lis
     assert result.stderr.count("\n") == 1
     assert len(result.stderr) < 700
     assert _content(folder) == before
-    answer = result.stderr.strip().replace(f"{folder}/", "").replace("|", "\\|")
-    answers.append(f"| {bad.command} | {bad.wrong} | {answer} |")
+    line = result.stderr.strip().replace(f"{folder}/", "").replace("|", "\\|")
+    table_rows.append(f"| {bad.command} | {bad.wrong} | {line} |")
     if not os.environ.get("WRITE_ERRORS"):
-        assert answers[-1] in ERRORS.read_text().splitlines()
+        assert table_rows[-1] in ERRORS.read_text().splitlines()
 
 
 def _content(folder: Path) -> dict[Path, bytes]:

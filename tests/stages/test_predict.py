@@ -23,7 +23,7 @@ def ask(*arguments: Path | str) -> Result:
     return CliRunner().invoke(app, ["predict", *map(str, arguments)])
 
 
-def test_a_picture_gets_the_answer_that_its_pixels_get_on_test(
+def test_a_picture_gets_the_prediction_that_its_pixels_get_on_test(
     finished: tuple[Path, Reads], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And is said to be a near-duplicate exactly where `preprocess` calls the test image leaked."""

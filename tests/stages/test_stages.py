@@ -65,10 +65,10 @@ def test_metric_names_are_stable(finished: tuple[Path, Reads]) -> None:
         path.stem: json.loads(path.read_text()) for path in (finished[0] / "metrics").iterdir()
     }
     for model in ("baseline", "final"):
-        for part in ("test", "leak_free"):
+        for subset in ("test", "leak_free"):
             for score in ("auc", "accuracy", "sensitivity", "specificity", "f1", "aupr", "brier"):
                 for suffix in ("", "_low", "_high"):
-                    assert isinstance(metrics["evaluate"][model][part][score + suffix], float)
+                    assert isinstance(metrics["evaluate"][model][subset][score + suffix], float)
     assert metrics["data"]["near_duplicates"].keys() >= {
         "pairs",
         "cross_split_pairs",
@@ -187,21 +187,21 @@ def test_each_model_is_scored_under_its_own_name(
     name: str, finished: tuple[Path, Reads], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another model in one's place changes what is said of that one, and of no other."""
-    for part in ("data", "models", "metrics"):
-        shutil.copytree(finished[0] / part, tmp_path / part)
+    for folder in ("data", "models", "metrics"):
+        shutil.copytree(finished[0] / folder, tmp_path / folder)
     write_params(tmp_path / "params.yaml", TINY)
     monkeypatch.chdir(tmp_path)
-    before = _judged(tmp_path)
+    before = _auc_by_model(tmp_path)
     card = json.loads((tmp_path / "models" / name / "model.json").read_text())
     weights = tmp_path / "models" / name / "member_0.safetensors"
     turned = {key: -array if key == "fc.weight" else array for key, array in load(weights).items()}
     save_model(weights.parent, TrainedModel(ModelCard.model_validate(card), [turned]))
     assert call("evaluate").exit_code == 0
-    after = _judged(tmp_path)
+    after = _auc_by_model(tmp_path)
     assert {model for model in before if before[model] != after[model]} == {name}
 
 
-def _judged(folder: Path) -> dict[str, float]:
+def _auc_by_model(folder: Path) -> dict[str, float]:
     """Return the AUC on test by the model's name in the metrics."""
     stated = json.loads((folder / "metrics" / "evaluate.json").read_text())
     return {name: stated[name]["test"]["auc"] for name in ("baseline", "final")}

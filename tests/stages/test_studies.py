@@ -67,7 +67,8 @@ def test_metric_names_are_stable(studied: tuple[Path, Reads]) -> None:
         "ungrouped_auc",
         "ungrouped_minus_grouped",
     }
-    assert leakage["scored_on"].startswith("portable: ")
+    for name in ("trained_on", "scored_on"):
+        assert leakage[name].startswith("portable: ")
     augmentation = metrics["augmentation"]
     assert augmentation.pop("trained_on").startswith("portable: ")
     test = ImageSet.load(studied[0] / "data/processed/test.npz")

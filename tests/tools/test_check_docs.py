@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def change(project: Path) -> None:
 
 
 def test_metrics_of_the_workspace_are_no_business_of_the_documents(project: Path) -> None:
-    """`make test` holds them to nothing either: no test reads a metrics file of the checkout."""
+    """Nor of `make test`, whose tests read none (tests/test_project_files.py)."""
     change(project)
     assert check(project).returncode == 0
 
@@ -85,3 +86,48 @@ def test_every_block_stands_in_a_document() -> None:
 def test_a_marker_without_a_block_is_an_error() -> None:
     with pytest.raises(KeyError):
         rendered("<!-- nothing -->\n<!-- /nothing -->", lambda _: "")
+
+
+def _stated(value: float, *scores: str) -> dict[str, float]:
+    """Return scores with the ends of their intervals, as metrics state them."""
+    ends = (("", 0.0), ("_low", -0.125), ("_high", 0.125))
+    return {f"{score}{end}": value + more for score in scores for end, more in ends}
+
+
+def _without_leaked() -> dict[str, str]:
+    """Return the metrics of studies of a test set without leaked images, by path."""
+    models = ("baseline", "final", "retrained", "size_matched_control", "nearest_neighbour")
+    subsets = {name: _stated(0.75, "auc", "accuracy") for name in ("test", "leak_free")}
+    effect = {"ungrouped_minus_grouped": _stated(0.25, "auc")}
+    leakage: dict[str, Any] = {**dict.fromkeys(models, subsets), "folds": effect}
+    for model in ("final", "size_matched_control"):
+        leakage[f"{model}_minus_retrained"] = subsets
+    row = {"without": 0.5, "with": 0.75, **_stated(0.25, "auc")}
+    augmentation = {**dict.fromkeys(("folds", "test", "leak_free"), row), "trained_on": "here"}
+    contents = {"leakage": leakage, "augmentation": augmentation}
+    return {f"metrics/studies/{name}.json": json.dumps(c) for name, c in contents.items()}
+
+
+def _rows(block: str) -> list[list[str]]:
+    """Return the cells of a block's table, but for its head."""
+    text = rendered(f"<!-- {block} -->\n<!-- /{block} -->", _without_leaked().__getitem__)
+    _, *lines, _ = text.splitlines()
+    return [line.strip("| ").split(" | ") for line in lines[2:]]
+
+
+def test_scores_on_a_subset_that_metrics_lack_are_dashes() -> None:
+    """A clean split has no leaked images."""
+    score, gain = "0.750 [0.625, 0.875]", "+0.750 [+0.625, +0.875]"
+    rows = _rows("subsets")
+    assert len(rows) == 10
+    assert all(row[2:] == [score, score, "–"] for row in rows)
+    rows = _rows("effects")
+    lacking = [row for row in rows if "leaked" in row[0].split(" on ")[-1].split()]
+    assert len(lacking) == 6  # of four models leaked − leak-free, of two differences on leaked
+    assert all(row[1:] == ["–", "–"] for row in lacking)
+    *others, folds = [row for row in rows if row not in lacking]
+    assert all(row[1:] == [gain, gain] for row in others)
+    assert folds[1] == "+0.250 [+0.125, +0.375]"
+    rows = _rows("augmentation")
+    assert all(row[1:] == ["0.500", "0.750", "+0.250 [+0.125, +0.375]"] for row in rows)
+    assert len(rows) == 3

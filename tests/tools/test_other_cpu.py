@@ -31,7 +31,7 @@ def _install(folder: Path, monkeypatch: pytest.MonkeyPatch, epyc: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("epyc", "answer", "exit_code"),
+    ("epyc", "line", "exit_code"),
     [
         (":", "the same", 0),
         ("exec echo 'digest: cd34'", "cd34", 1),
@@ -42,7 +42,7 @@ def _install(folder: Path, monkeypatch: pytest.MonkeyPatch, epyc: str) -> None:
 )
 def test_other_cpus_are_compared_with_this_one(
     epyc: str,
-    answer: str,
+    line: str,
     exit_code: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -52,7 +52,7 @@ def test_other_cpus_are_compared_with_this_one(
     assert other_cpu.main() == exit_code
     assert capsys.readouterr().out.splitlines() == [
         "this CPU: ab12",
-        f"EPYC-v1: {answer}",
+        f"EPYC-v1: {line}",
         "Haswell-noTSX: the same",
     ]
 

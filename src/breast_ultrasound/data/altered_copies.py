@@ -138,7 +138,10 @@ def rows_of(images: Images, malignant: NDArray[np.bool_]) -> tuple[list[str], li
 
 
 def summarise(columns: list[str], rows: list[list[Any]]) -> dict[str, Any]:
-    """Return the share of altered copies that the project's way finds at its cut, by change."""
+    """Return the share of altered copies that the project's way finds at 0.95, by change."""
     (own,) = [row for row in rows if row[:2] == ["… or shifted by 1", "0.95"]]
-    names = [name.replace(" ", "_").replace("°", "").replace(",", "") for name in columns[4:]]
+    names = [
+        name.replace(" ", "_").replace("°", "").replace(",", "").replace("½", "half")
+        for name in columns[4:]
+    ]
     return dict(zip(["pairs", "false_at_most", *names], own[2:], strict=True))

@@ -1,4 +1,4 @@
-"""The plots of the data: what the images look like, and the evidence on near-duplicates."""
+"""The plots of the data: what the images look like, and tables on near-duplicates."""
 
 from pathlib import Path
 

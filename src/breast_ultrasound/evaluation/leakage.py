@@ -1,6 +1,7 @@
 """What near-duplicates do to scores on test images."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,10 @@ from numpy.typing import NDArray
 
 from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.near_duplicates import THRESHOLDS, best_correlation
+from breast_ultrasound.evaluation import figures
 from breast_ultrasound.evaluation.metrics import headline_scores
 from breast_ultrasound.evaluation.model_scores import HEADLINES, compare, has_both
+from breast_ultrasound.files import write_csv
 from breast_ultrasound.model.classifier import Predictions
 from breast_ultrasound.params import EvaluateParams
 
@@ -52,3 +55,15 @@ def cut_rows(
             values = [row[name] for row in scored for name in HEADLINES]
             rows.append([cut, int(clean.sum()), int(test.malignant[clean].sum()), *values])
     return ["near_duplicate_correlation", "leak_free_images", "leak_free_malignant", *columns], rows
+
+
+def write_plots(
+    models: Mapping[str, Predictions],
+    effects: Mapping[str, Any],
+    test: ImageSet,
+    dev: ImageSet,
+    folder: Path,
+) -> None:
+    """Write the table of cuts, of the models given, and the figure of the effects."""
+    write_csv(folder / "cuts.csv", *cut_rows(models, test, dev))
+    figures.leakage(effects, folder / "leakage.png")

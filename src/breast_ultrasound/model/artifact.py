@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from breast_ultrasound.data.dataset import SIDE
+from breast_ultrasound.data.pictures import TRANSFORM
 from breast_ultrasound.files import InputError, atomic, read_json
 from breast_ultrasound.model.classifier import Classifier
 from breast_ultrasound.model.resnet import ResNet
@@ -94,6 +96,7 @@ def load_model(folder: Path) -> TrainedModel:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path}: {where}: {first['msg']}; train the model again") from None
+    _check_images(path, card)
     members = []
     for i in range(len(card.seeds)):
         weights = folder / f"member_{i}.safetensors"
@@ -105,6 +108,12 @@ def load_model(folder: Path) -> TrainedModel:
         except SafetensorError as error:
             raise InputError(f"{weights}: damaged ({error}); train the model again") from None
     return TrainedModel(card, members)
+
+
+def _check_images(path: Path, card: ModelCard) -> None:
+    for name, expected in (("image_size", SIDE), ("transform", TRANSFORM)):
+        if (found := getattr(card, name)) != expected:
+            raise InputError(f"{path}: {name}: expected {expected}, got {found}; train it again")
 
 
 def _check_fit(path: Path, weights: Mapping[str, NDArray[Any]], card: ModelCard) -> None:

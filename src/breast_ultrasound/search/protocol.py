@@ -26,33 +26,43 @@ class ProtocolResult:
 
     Attributes:
         lr: the learning rate, tuned or pinned.
-        chosen: the setting that the grid search chose.
+        ranking: the settings of the grid, the chosen one first.
         validation: of the chosen configuration, on cuts that no search has used.
         models: `baseline` and `final`.
     """
 
     lr: float
-    chosen: Candidate
+    ranking: list[Candidate]
     validation: CrossValidation
     models: dict[str, TrainedModel]
 
 
-def run_protocol(dev: ImageSet, params: Params, execute: Executor) -> ProtocolResult:
-    """Tune, search, cross-validate and train."""
+def run_protocol(
+    dev: ImageSet,
+    params: Params,
+    execute: Executor,
+    weights: Mapping[str, NDArray[np.float32]] | None = None,
+) -> ProtocolResult:
+    """Tune, search, cross-validate and train.
+
+    Args:
+        weights: that the baseline starts from; None starts it from random ones.
+    """
     lr = params.lr
     if lr is None:
         lr = best_trial(tune(dev, params, execute), params.tune_lr).lr
-    chosen = search(dev, params, lr, execute)[0]
+    ranking = search(dev, params, lr, execute)
+    config = ranking[0].config
     n_splits, n_repeats = params.folds.n_splits, params.cross_validate.n_repeats
-    validation = cross_validate(chosen.config, dev, n_splits, n_repeats, params.seed, execute)
+    validation = cross_validate(config, dev, n_splits, n_repeats, params.seed, execute)
     trained = train_models(
-        plan_models(chosen.config, dev, params, None),
+        plan_models(config, dev, params, weights),
         validation.logits.mean(axis=0),
         params.preprocess.near_duplicate_correlation,
         execute,
     )
     models = {name: model for name, (model, _) in trained.items()}
-    return ProtocolResult(lr, chosen, validation, models)
+    return ProtocolResult(lr, ranking, validation, models)
 
 
 def tune(dev: ImageSet, params: Params, execute: Executor) -> list[Trial]:
@@ -90,3 +100,12 @@ def plan_models(
         "baseline": [baseline_run(params.baseline, arithmetic, dev, seed, weights)],
         "final": final_runs(config, np.arange(len(dev)), params.final.n_seeds, seed),
     }
+
+
+def baseline_weights(params: Params) -> dict[str, NDArray[np.float32]] | None:
+    """Return the weights that the baseline starts from, by `baseline.weights`; None: random."""
+    if params.baseline.weights is None:
+        return None
+    from breast_ultrasound.model.pretrained import imagenet_weights
+
+    return imagenet_weights(params.data.search_path)
