@@ -85,4 +85,4 @@ def test_the_table_counts_pairs_and_copies_found(images: np.ndarray) -> None:
     assert summary["pairs"] == 1
     assert summary["mirror"] == 1
     assert summary["shift_1_1"] == own["shift 1, 1"]
-    assert summary.keys() >= {"lighting", "noise", "shift_½", "crop_2", "turn_5"}
+    assert summary.keys() >= {"lighting", "noise", "shift_half", "crop_2", "turn_5"}

@@ -104,8 +104,9 @@ def plan_models(
 
 def baseline_weights(params: Params) -> dict[str, NDArray[np.float32]] | None:
     """Return the weights that the baseline starts from, by `baseline.weights`; None: random."""
-    if params.baseline.weights is None:
+    weights, search_path = params.baseline.weights, params.data.search_path
+    if weights is None:
         return None
     from breast_ultrasound.model.pretrained import imagenet_weights
 
-    return imagenet_weights(params.data.search_path)
+    return imagenet_weights(search_path)
