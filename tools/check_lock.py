@@ -8,7 +8,7 @@ import yaml
 from tools.workspace import ROOT, dvc_stages
 
 FOLDERS = {"": ROOT, "studies/dvc.yaml:": ROOT / "studies"}  # by what names a stage of theirs
-LONG = "official_recipe"  # takes over an hour, and may be of older code
+LONG = "official_recipe"  # takes over an hour: it may be of older code
 
 
 def main() -> int:

@@ -203,6 +203,9 @@ def references(read: Read) -> list[str]:
          f"{float(row['accuracy']):.3f}"]
         for row in csv_rows(read, "studies/references.csv")
     ]  # fmt: skip
+    recipe = metrics(read, "studies/official_recipe")
+    score = f"{recipe['fold_auc']:.3f} ± {recipe['fold_auc_se']:.3f}"
+    rows.append(["official recipe, first repeat", score, "–", f"{recipe['accuracy']:.3f}"])
     return table(["learner", "AUC of folds", "− network", "accuracy"], rows)
 
 
