@@ -175,8 +175,13 @@ def write_arrays(path: Path, arrays: Mapping[str, "NDArray[Any]"]) -> None:
                 np.lib.format.write_array(file, array, allow_pickle=False)
 
 
-def read_arrays(path: Path, names: Sequence[str]) -> dict[str, "NDArray[np.generic]"]:
+def read_arrays(
+    path: Path, names: Sequence[str], prefix: str | None = None
+) -> dict[str, "NDArray[np.generic]"]:
     """Read the arrays `names` of an npz file; pickled objects are refused, not loaded.
+
+    Args:
+        prefix: read the arrays, too, whose names begin with it.
 
     Raises:
         InputError: the file is missing, is not an npz, lacks one of the arrays, or unpacks to far
@@ -189,7 +194,11 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, "NDArray[np.gener
             if missing:
                 have = ", ".join(sorted(members)) or "nothing"
                 raise InputError(f"{path}: expected an array {missing[0]!r}, got {have}")
-            return {name: _read_array(archive, members[name], f"{path}: {name}") for name in names}
+            further = [name for name in members if prefix and name.startswith(prefix)]
+            return {
+                name: _read_array(archive, members[name], f"{path}: {name}")
+                for name in [*names, *further]
+            }
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such file; run `dvc repro` to make it, and this in the project's folder"

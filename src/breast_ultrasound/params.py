@@ -27,7 +27,8 @@ Arithmetic = Literal["portable", "fp32", "bf16"]
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
-InputSize = Annotated[int, Field(ge=28, le=224)]  # pixels a side
+Side = Annotated[int, Field(ge=28, le=256)]  # pixels
+OFFICIAL_SIDES = (28, 64, 128, 224)  # of BreastMNIST's files
 # Channels of the first stage. Below 8, torch 2.14 writes past its memory on CPUs without AVX-512
 # (convolutions in channels_last, backward) and dies of it, or worse, does not.
 Width = Annotated[int, Field(ge=8, le=256)]
@@ -65,14 +66,61 @@ def _holds_truth(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-class DataParams(Section):
-    """Where the images come from."""
+class ColumnParams(Section):
+    """Names of a table's columns; `image` may be a template such as `Images/{ID}.png`."""
 
-    name: Literal["breastmnist", "phantom"]
-    search_path: list[str]
+    image: str = Field(min_length=1)
+    label: str = Field(min_length=1)
+    patient: str | None
+    split: str | None
+    subgroups: list[str]  # kept beside each image, for scores by subgroup
+
+
+class OwnImages(Section):
+    """A folder of images: with a table, or with a folder per class, or splits above classes."""
+
+    images: str = Field(min_length=1)  # the folder, of the project's folder if relative
+    table: str | None  # CSV or TSV in the folder; null: a folder per class
+    columns: ColumnParams  # of the table
+    malignant: list[str] = Field(min_length=1)  # labels
+    benign: list[str] = Field(min_length=1)  # labels, of normal images too
+    exclude: list[str]  # patterns of paths in the folder that are left out, as `*_old/*`
+
+    @model_validator(mode="after")
+    def check_labels(self) -> Self:
+        """No label is both."""
+        if both := sorted(set(self.malignant) & set(self.benign)):
+            raise ValueError(f"expected labels to be malignant or benign, got both for {both[0]}")
+        return self
+
+
+class Proportions(Section):
+    """Of the splits that are made where none are given; they need not sum to 1."""
+
+    train: float = Field(gt=0, le=100)
+    val: float = Field(gt=0, le=100)
+    test: float = Field(gt=0, le=100)
+
+
+class DataParams(OwnImages):
+    """Where the images come from; with `name: images`, own ones."""
+
+    name: Literal["breastmnist", "images", "phantom"]
+    size: Side  # pixels a side
     split: Literal["official", "clean"]
+    proportions: Proportions
+    show_images: bool  # in figures of own images, which may be private
+    also_train: OwnImages | None  # to learn from, never scored
+    search_path: list[str]
     n_phantoms: int = Field(ge=60, le=5_000)
     phantom_seed: Seed
+
+    @model_validator(mode="after")
+    def check_size(self) -> Self:
+        """BreastMNIST has four sizes."""
+        if self.name == "breastmnist" and self.size not in OFFICIAL_SIDES:
+            raise ValueError(f"expected size {OFFICIAL_SIDES} of breastmnist, got {self.size}")
+        return self
 
 
 class PreprocessParams(Section):
@@ -85,7 +133,7 @@ class ModelParams(Section):
     """The network."""
 
     stem: Stem
-    input_size: InputSize
+    input_size: Side | None  # null: as the images are
     width: Width
     blocks: BlocksOfStages
     dropout: Dropout
@@ -160,7 +208,7 @@ class GridSearchParams(Section):
     stem: list[Stem] | None = Field(min_length=1)
     width: list[Width] | None = Field(min_length=1)
     blocks: list[BlocksOfStages] | None = Field(min_length=1)
-    input_size: list[InputSize] | None = Field(min_length=1)
+    input_size: list[Side] | None = Field(min_length=1)
     loss: list[Loss] | None = Field(min_length=1)
     label_smoothing: list[Smoothing] | None = Field(min_length=1)
     malignant_weight: list[Positive] | None = Field(min_length=1)
@@ -179,7 +227,7 @@ class BaselineParams(Section):
     """Torchvision's ResNet-18, trained plainly."""
 
     weights: Literal["imagenet"] | None
-    input_size: InputSize
+    input_size: Side | None  # null: as the images are
     lr: LearningRate
     n_epochs: int = Field(ge=1, le=1000)
     batch_size: BatchSize

@@ -1,0 +1,182 @@
+"""Images of any origin as arrays: what is trained on, scored, grouped and audited."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breast_ultrasound.files import InputError, read_arrays, write_arrays
+
+SPLITS = ("train", "val", "test")
+THUMBNAIL = 28  # pixels a side, of what near-duplicates are looked for on
+MIN_SIDE, MAX_SIDE = 28, 256  # pixels, of images
+COLUMN = "column_"  # before the name of a further column, in files
+# The kinds of the arrays in files, by `dtype.kind`, after the images and thumbnails.
+KINDS = {
+    "malignant": "b",
+    "label": "U",
+    "split": "U",
+    "patient": "U",
+    "name": "U",
+    "group": "i",
+    "leaked": "b",
+}
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """N grey images of one size and what is known of each.
+
+    Attributes:
+        images: (N, S, S) uint8, S from 28 to 256; may be mapped from a file.
+        thumbnails: (N, 28, 28) uint8, on which near-duplicates are looked for.
+        malignant: (N,) bool, True for malignant; where nothing is predicted, False.
+        label: (N,) str, as it was read; "" where there is none.
+        split: (N,) str, of SPLITS or what a file names; "" where there is none.
+        patient: (N,) str; "" where the patient is not known.
+        name: (N,) str, how to find the image: a path, or a split and an index.
+        group: (N,) int64, what stays together: a patient's images and near-duplicates.
+        leaked: (N,) bool, whether a near-duplicate stands on the other side of the dev/test border.
+        columns: further columns of a table, (N,) str each, by name.
+    """
+
+    images: NDArray[np.uint8]
+    thumbnails: NDArray[np.uint8]
+    malignant: NDArray[np.bool_]
+    label: NDArray[np.str_]
+    split: NDArray[np.str_]
+    patient: NDArray[np.str_]
+    name: NDArray[np.str_]
+    group: NDArray[np.int64]
+    leaked: NDArray[np.bool_]
+    columns: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        images: NDArray[np.uint8],
+        malignant: NDArray[np.bool_] | None = None,
+        *,
+        label: Sequence[str] | NDArray[np.str_] | None = None,
+        split: Sequence[str] | NDArray[np.str_] | None = None,
+        patient: Sequence[str] | NDArray[np.str_] | None = None,
+        name: Sequence[str] | NDArray[np.str_] | None = None,
+        columns: Mapping[str, Sequence[str] | NDArray[np.str_]] | None = None,
+    ) -> Self:
+        """Return images (N, S, S) uint8 with what is given; each is a group of its own.
+
+        Without labels they are `malignant` and `benign`, without names the indices.
+        """
+        n_images = len(images)
+        truth = np.zeros(n_images, dtype=np.bool_) if malignant is None else malignant
+        if label is None and malignant is not None:
+            label = np.where(malignant, "malignant", "benign")
+        if name is None:
+            name = [str(i) for i in range(n_images)]
+        return cls(
+            images,
+            thumbnails_of(images),
+            truth,
+            *(_words(given, n_images) for given in (label, split, patient, name)),
+            np.arange(n_images),
+            np.zeros(n_images, dtype=np.bool_),
+            {key: _words(given, n_images) for key, given in (columns or {}).items()},
+        )
+
+    @property
+    def side(self) -> int:
+        """Pixels a side."""
+        return int(self.images.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def subset(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Self:
+        """Return the images that a mask (N,) bool, or indices, choose."""
+        parts = {name: array[chosen] for name, array in vars(self).items() if name != "columns"}
+        return type(self)(
+            **parts, columns={name: column[chosen] for name, column in self.columns.items()}
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the set as an npz file."""
+        columns = {COLUMN + name: column for name, column in self.columns.items()}
+        arrays = {name: array for name, array in vars(self).items() if name != "columns"}
+        write_arrays(path, {**arrays, **columns})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a set that `save` wrote.
+
+        Raises:
+            InputError: no such file, or an array of another dtype or shape.
+        """
+        arrays: dict[str, Any] = read_arrays(path, ["images", "thumbnails", *KINDS], COLUMN)
+        images = arrays["images"]
+        if not images.size:
+            raise InputError(f"{path}: images: expected at least one, got none")
+        n_images = len(images)
+        for name, array in arrays.items():
+            kind = KINDS.get(name, "U" if name.startswith(COLUMN) else "u")
+            shape: tuple[int, ...] = (n_images,)
+            if name == "thumbnails":
+                shape = (n_images, THUMBNAIL, THUMBNAIL)
+            elif name == "images":
+                shape = (n_images, *array.shape[1:2], *array.shape[1:2])
+            if (array.dtype.kind, array.shape) != (kind, shape):
+                raise InputError(
+                    f"{path}: {name}: expected {_dtype_words(kind)} of shape {shape}, "
+                    f"got {array.dtype} of shape {array.shape}; run `dvc repro` again"
+                )
+        columns = {name: arrays.pop(name) for name in list(arrays) if name.startswith(COLUMN)}
+        return cls(
+            **arrays, columns={name[len(COLUMN) :]: column for name, column in columns.items()}
+        )
+
+
+def _words(given: Sequence[str] | NDArray[np.str_] | None, n_images: int) -> NDArray[np.str_]:
+    return np.array([""] * n_images if given is None else given, dtype=np.str_)
+
+
+def _dtype_words(kind: str) -> str:
+    return {"b": "bool", "U": "text", "i": "int64", "u": "uint8"}[kind]
+
+
+def thumbnails_of(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return images (N, S, S) uint8 at 28×28: as they are, or scaled by PIL's bilinear filter."""
+    if images.shape[1:] == (THUMBNAIL, THUMBNAIL):
+        return images
+    from PIL import Image
+
+    thumbnails = np.empty((len(images), THUMBNAIL, THUMBNAIL), dtype=np.uint8)
+    for i, image in enumerate(images):
+        scaled = Image.fromarray(image).resize((THUMBNAIL,) * 2, Image.Resampling.BILINEAR)
+        thumbnails[i] = np.asarray(scaled)
+    return thumbnails
+
+
+def joined(parts: Sequence[ImageSet]) -> ImageSet:
+    """Return several sets of images of one size as one, groups kept apart; at least one set.
+
+    Columns that only some of them have are empty for the others.
+    """
+    offsets = np.cumsum([0, *(int(part.group.max(initial=-1)) + 1 for part in parts[:-1])])
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("images", "thumbnails", *KINDS)
+        if name != "group"
+    }
+    names = dict.fromkeys(name for part in parts for name in part.columns)
+    return ImageSet(
+        **arrays,
+        group=np.concatenate([part.group + n for part, n in zip(parts, offsets, strict=True)]),
+        columns={
+            name: np.concatenate(
+                [part.columns.get(name, np.full(len(part), "")) for part in parts]
+            )
+            for name in names
+        },
+    )
