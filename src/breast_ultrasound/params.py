@@ -40,6 +40,7 @@ WeightDecay = Annotated[float, Field(ge=0, le=1)]
 # From 3 on, even batches are never of one image, on which batch norm cannot train.
 BatchSize = Annotated[int, Field(ge=3, le=1024)]
 Positive = Annotated[float, Field(gt=0, le=100)]
+Label = Annotated[str, Field(coerce_numbers_to_str=True)]  # as a table has it; 1 is "1"
 
 
 class Section(BaseModel):
@@ -82,8 +83,8 @@ class OwnImages(Section):
     images: str = Field(min_length=1)  # the folder, of the project's folder if relative
     table: str | None  # CSV or TSV in the folder; null: a folder per class
     columns: ColumnParams  # of the table
-    malignant: list[str] = Field(min_length=1)  # labels
-    benign: list[str] = Field(min_length=1)  # labels, of normal images too
+    malignant: list[Label] = Field(min_length=1)  # labels
+    benign: list[Label] = Field(min_length=1)  # labels, of normal images too
     exclude: list[str]  # patterns of paths in the folder that are left out, as `*_old/*`
 
     @model_validator(mode="after")
