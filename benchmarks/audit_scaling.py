@@ -15,7 +15,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.data.near_duplicates import find_near_duplicates
 from tools.workspace import ROOT
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.model.training import TrainingConfig, read_config
 from breast_ultrasound.params import load_params
 from breast_ultrasound.runs.execute import Executor, find_resources
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="of the folds")
     arguments = parser.parse_args()
     dev = ImageSet.load(ROOT / "data/processed/dev.npz")
+    also_train = ImageSet.load(ROOT / "data/processed/also_train.npz", may_be_empty=True)
     params, chosen = load_params(ROOT / "params.yaml"), read_config(ROOT / "data/chosen.json")
     print(f"| configuration | {' | '.join(head for head, _ in COLUMNS)} |")
     print("| --- " * (1 + len(COLUMNS)) + "|")
@@ -45,7 +46,7 @@ def main() -> None:
         config = change(chosen, changes)
         arithmetic = config.training.arithmetic
         resources = find_resources("auto", arithmetic, 0, None)
-        execute = Executor(dev.images, dev.malignant, resources, arithmetic)
+        execute = Executor(dev.images, dev.malignant, resources, arithmetic, also_train)
         n_splits, seed = params.folds.n_splits, params.seed
         result = cross_validate(config, dev, n_splits, arguments.repeats, seed, execute)
         first = first or result

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from breast_ultrasound.data.dataset import SPLITS, ImageSet
+from breast_ultrasound.data.image_set import SPLITS, ImageSet
 from breast_ultrasound.model.official_recipe import (
     N_EPOCHS,
     as_tensors,
@@ -27,7 +27,7 @@ from breast_ultrasound.model.official_recipe import (
     score,
     train_one_epoch,
 )
-from breast_ultrasound.model.training import TrainingConfig, fit, read_config
+from breast_ultrasound.model.training import TrainingConfig, TrainingSet, fit, read_config
 from breast_ultrasound.params import Arithmetic
 from breast_ultrasound.runs.execute import Executor, make_executor
 from breast_ultrasound.search.final_models import final_runs
@@ -97,7 +97,8 @@ def convolutions(folder: Path) -> float:
     training = config.training.model_copy(update={"n_epochs": 2})
     short = config.model_copy(update={"training": training})
     with torch.profiler.profile() as profile:
-        fit(short, execute.images, execute.malignant, 0)
+        everything = np.arange(len(execute.images))
+        fit(short, TrainingSet(execute.images, execute.malignant, everything), 0)
     times = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
     in_convolutions = sum(time for name, time in times.items() if "conv" in name.lower())
     return float(in_convolutions / sum(times.values()))
@@ -108,7 +109,8 @@ def executor(folder: Path, cache: Path, arithmetic: Arithmetic) -> tuple[Executo
     dev = ImageSet.load(folder / "data/processed/dev.npz")
     chosen = read_config(folder / "data/chosen.json")
     training = chosen.training.model_copy(update={"arithmetic": arithmetic})
-    execute = make_executor(dev, arithmetic, "cpu", 1, cache)
+    more = ImageSet.load(folder / "data/processed/also_train.npz", may_be_empty=True)
+    execute = make_executor(dev, more, arithmetic, "cpu", 1, cache)
     return execute, chosen.model_copy(update={"training": training})
 
 
@@ -139,7 +141,7 @@ def time_official(folder: Path, n_epochs: int) -> float:
     wanted.
     """
     dev, test = (ImageSet.load(folder / f"data/processed/{name}.npz") for name in ("dev", "test"))
-    parts = [dev.subset(dev.split == i) for i in range(len(SPLITS) - 1)] + [test]
+    parts = [dev.subset(dev.split == name) for name in SPLITS[:2]] + [test]
     tensors = [as_tensors(part.images, part.malignant) for part in parts]
     network = official_network()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)

@@ -14,13 +14,14 @@ def main(
     metrics: Annotated[Path, typer.Option(help="Written: mean and sd of every score.")],
     out_of_fold: Annotated[Path, typer.Option(help="Written: out-of-fold logits.")],
     fold_scores: Annotated[Path, typer.Option(help="Written: one row per fold.")],
+    also_train: Annotated[Path, typer.Option(help="Images to learn from besides.")],
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
 ) -> None:
     """Write the scores over grouped folds, on cuts that no search has used."""
-    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.files import write_arrays, write_csv, write_json
     from breast_ultrasound.model.training import read_config
     from breast_ultrasound.params import load_params
@@ -30,7 +31,8 @@ def main(
     settings = load_params(params)
     images = ImageSet.load(dev)
     chosen = read_config(config)
-    execute = make_executor(images, chosen.training.arithmetic, device, workers, cache)
+    more = ImageSet.load(also_train, may_be_empty=True)
+    execute = make_executor(images, more, chosen.training.arithmetic, device, workers, cache)
     n_repeats = settings.cross_validate.n_repeats
     validation = cross_validate(
         chosen, images, settings.folds.n_splits, n_repeats, settings.seed, execute

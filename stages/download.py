@@ -1,33 +1,26 @@
-"""Get the images: the official file, checked by its MD5, or generated phantoms."""
+"""Get the images: official files, checked by their MD5, own images, or generated phantoms."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from breast_ultrasound.console import Cache, ParamsFile, command
+from breast_ultrasound.console import Cache, ParamsFile, command, printable
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="The file to write.")],
+    out: Annotated[Path, typer.Option(help="Written: the images.")],
+    also_train: Annotated[Path, typer.Option(help="Written: images to learn from besides.")],
     params: ParamsFile = Path("params.yaml"),
     cache: Cache = None,
 ) -> None:
-    """Put the images in one file in BreastMNIST's format."""
+    """Put the images in one file, and those of data.also_train in another."""
+    from breast_ultrasound.data.source import fetch, fetch_also_train
     from breast_ultrasound.params import load_params
 
-    settings = load_params(params)
-    if settings.data.name == "phantom":
-        from breast_ultrasound.data.phantom import make_phantoms
-        from breast_ultrasound.files import write_arrays
-
-        write_arrays(out, make_phantoms(settings.data.n_phantoms, settings.data.phantom_seed))
-        typer.echo(f"{out}: {settings.data.n_phantoms} generated phantoms, not real images")
-    else:
-        from breast_ultrasound.data.source import fetch_official
-
-        origin = fetch_official(settings.data.search_path, out, cache)
-        typer.echo(f"{out}: the official file, from {origin}, MD5 verified")
+    data = load_params(params).data
+    lines = fetch(data, out, cache) + fetch_also_train(data.also_train, data.size, also_train)
+    typer.echo("\n".join(map(printable, lines)))
 
 
 app = command(main)

@@ -18,7 +18,7 @@ def main(
     device: Device = "auto",
 ) -> None:
     """Write scores with bootstrap intervals for all test images and for the leak-free ones."""
-    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.evaluation import figures
     from breast_ultrasound.evaluation.curves import write_curves
     from breast_ultrasound.evaluation.model_scores import summarise

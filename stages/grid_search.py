@@ -14,13 +14,14 @@ def main(
     config: Annotated[Path, typer.Option(help="Written: the chosen configuration.")],
     metrics: Annotated[Path, typer.Option(help="Written: its score.")],
     ranking: Annotated[Path, typer.Option(help="Written: one row per setting, the best first.")],
+    also_train: Annotated[Path, typer.Option(help="Images to learn from besides.")],
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
 ) -> None:
     """Write the chosen configuration and the ranking."""
-    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.files import read_number, write_csv, write_json
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import make_executor
@@ -28,7 +29,8 @@ def main(
     from breast_ultrasound.search.protocol import search
 
     settings, images, rate = load_params(params), ImageSet.load(dev), read_number(lr, "lr")
-    execute = make_executor(images, settings.training.arithmetic, device, workers, cache)
+    more = ImageSet.load(also_train, may_be_empty=True)
+    execute = make_executor(images, more, settings.training.arithmetic, device, workers, cache)
     ranked = search(images, settings, rate, execute)
     chosen = ranked[0]
     write_json(config, chosen.config.model_dump(), exact=True)

@@ -9,40 +9,35 @@ from breast_ultrasound.console import ParamsFile, command
 
 
 def main(
-    raw: Annotated[Path, typer.Option(help="The downloaded file.")],
+    raw: Annotated[Path, typer.Option(help="The images.")],
+    raw_also_train: Annotated[Path, typer.Option(help="The images to learn from besides.")],
     dev: Annotated[Path, typer.Option(help="Written: the train and val images.")],
     test: Annotated[Path, typer.Option(help="Written: the test images.")],
+    also_train: Annotated[Path, typer.Option(help="Written: images to learn from besides.")],
     metrics: Annotated[Path, typer.Option(help="Written: counts.")],
     plots: Annotated[Path, typer.Option(help="Written: folder of figures.")],
     params: ParamsFile = Path("params.yaml"),
 ) -> None:
-    """Write dev and test with their near-duplicate groups and leak flags."""
-    from breast_ultrasound.data.dataset import read_official
-    from breast_ultrasound.data.near_duplicates import describe, dev_and_test, find_near_duplicates
-    from breast_ultrasound.data.resplit import clean_split
+    """Write dev and test with their groups and leak flags, and what else to learn from."""
+    from breast_ultrasound.data.dev_and_test import describe, notes, prepare
+    from breast_ultrasound.data.image_set import ImageSet
+    from breast_ultrasound.data.source import read_source
     from breast_ultrasound.evaluation.data_plots import write_data_plots
     from breast_ultrasound.files import write_json
     from breast_ultrasound.params import load_params
 
     settings = load_params(params)
-    images, malignant, split = read_official(raw)
-    cut = settings.preprocess.near_duplicate_correlation
-    duplicates = find_near_duplicates(images, cut)
-    if settings.data.split == "clean":
-        split = clean_split(malignant, duplicates.group, split, settings.seed)
-    dev_set, test_set = dev_and_test(images, malignant, split, duplicates)
-    counts = describe(malignant, split, duplicates, dev_set, test_set)
-    dev_set.save(dev)
-    test_set.save(test)
+    more = ImageSet.load(raw_also_train, may_be_empty=True)
+    prepared = prepare(read_source(raw), more, settings)
+    counts = describe(prepared)
+    for path, images in ((dev, prepared.dev), (test, prepared.test)):
+        images.save(path)
+    prepared.also_train.save(also_train)
     write_json(metrics, counts)
-    write_data_plots(images, malignant, split, duplicates, cut, settings.seed, plots)
-    duplicate_counts = counts["near_duplicates"]
-    typer.echo(
-        f"{duplicate_counts['pairs']} near-duplicate pairs, "
-        f"{duplicate_counts['cross_split_pairs']} across splits; "
-        f"{duplicate_counts['leaked_test_images']} of {len(test_set)} test images have a "
-        "near-duplicate in train or val"
-    )
+    cut = settings.preprocess.near_duplicate_correlation
+    show_images = settings.data.name != "images" or settings.data.show_images
+    write_data_plots(prepared.images, prepared.duplicates, cut, settings.seed, show_images, plots)
+    typer.echo("\n".join(notes(counts, len(prepared.test))))
 
 
 app = command(main)

@@ -15,13 +15,14 @@ def main(
     baseline: Annotated[Path, typer.Option(help="Written: torchvision's ResNet-18.")],
     final: Annotated[Path, typer.Option(help="Written: the ensemble.")],
     histories: Annotated[Path, typer.Option(help="Written: a table per model, one row per epoch.")],
+    also_train: Annotated[Path, typer.Option(help="Images to learn from besides.")],
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
 ) -> None:
     """Write both models, the ensemble calibrated on out-of-fold scores."""
-    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.files import write_csv
     from breast_ultrasound.model.artifact import save_model
     from breast_ultrasound.model.training import read_config
@@ -33,7 +34,8 @@ def main(
     settings, chosen, images = load_params(params), read_config(config), ImageSet.load(dev)
     logits = read_out_of_fold(out_of_fold, len(images)).mean(axis=0)
     plan = plan_models(chosen, images, settings, baseline_weights(settings))
-    execute = make_executor(images, chosen.training.arithmetic, device, workers, cache)
+    more = ImageSet.load(also_train, may_be_empty=True)
+    execute = make_executor(images, more, chosen.training.arithmetic, device, workers, cache)
     cut = settings.preprocess.near_duplicate_correlation
     folders = {"baseline": baseline, "final": final}
     for name, (model, history) in train_models(plan, logits, cut, execute).items():

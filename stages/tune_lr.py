@@ -12,6 +12,7 @@ def main(
     dev: Annotated[Path, typer.Option(help="The images.")],
     metrics: Annotated[Path, typer.Option(help="Written: the learning rate.")],
     trials: Annotated[Path, typer.Option(help="Written: one row per trial.")],
+    also_train: Annotated[Path, typer.Option(help="Images to learn from besides.")],
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
@@ -28,13 +29,14 @@ def main(
         typer.echo(f"learning rate {settings.lr:g}, pinned in {params}")
         return
 
-    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.runs.execute import make_executor
     from breast_ultrasound.search import learning_rate
     from breast_ultrasound.search.protocol import tune
 
     images = ImageSet.load(dev)
-    execute = make_executor(images, settings.training.arithmetic, device, workers, cache)
+    more = ImageSet.load(also_train, may_be_empty=True)
+    execute = make_executor(images, more, settings.training.arithmetic, device, workers, cache)
     found = tune(images, settings, execute)
     best = learning_rate.best_trial(found, settings.tune_lr)
     write_csv(trials, *learning_rate.trial_rows(found))

@@ -15,11 +15,11 @@ def main(
 ) -> None:
     """Write how many altered copies each method finds, and how many pairs among originals."""
     from breast_ultrasound.data.altered_copies import rows_of, summarise
-    from breast_ultrasound.data.dataset import read_official
+    from breast_ultrasound.data.source import read_source
     from breast_ultrasound.files import write_csv, write_json
 
-    images, malignant, _ = read_official(raw)
-    columns, rows = rows_of(images, malignant)
+    images = read_source(raw)
+    columns, rows = rows_of(images.thumbnails, images.malignant)
     write_csv(table, columns, rows)
     write_json(metrics, summarise(columns, rows))
     typer.echo(f"{len(rows)} methods and thresholds")

@@ -15,13 +15,14 @@ def main(
     out_of_fold: Annotated[Path, typer.Option(help="Out-of-fold logits with augmentation.")],
     metrics: Annotated[Path, typer.Option(help="Written: AUC without and with.")],
     plots: Annotated[Path, typer.Option(help="Written: folder of the figure.")],
+    also_train: Annotated[Path, typer.Option(help="Images to learn from besides.")],
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
 ) -> None:
     """Write the AUC of one network without augmentation and with, and the paired difference."""
-    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.evaluation import figures
     from breast_ultrasound.files import write_json
     from breast_ultrasound.model.training import read_config
@@ -32,10 +33,11 @@ def main(
 
     settings, chosen = load_params(params), read_config(config)
     known, images = ImageSet.load(dev), ImageSet.load(test)
+    more = ImageSet.load(also_train, may_be_empty=True)
     resources = find_resources(device, chosen.training.arithmetic, workers, cache)
     with_augmentation = read_out_of_fold(out_of_fold, len(known))
     effects, trained_on = effects_of_augmentation(
-        chosen, known, images, with_augmentation, settings, resources
+        chosen, known, images, more, with_augmentation, settings, resources
     )
     write_json(metrics, {**effects, "trained_on": trained_on})
     figures.augmentation(effects, plots / "augmentation.png")

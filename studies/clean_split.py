@@ -11,14 +11,16 @@ from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, comman
 def main(
     raw: Annotated[Path, typer.Option(help="The downloaded file.")],
     metrics: Annotated[Path, typer.Option(help="Written: choices, estimate and scores.")],
+    also_train: Annotated[Path, typer.Option(help="Images to learn from besides.")],
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
 ) -> None:
     """Assign the images anew, search, train and evaluate; write what comes out."""
-    from breast_ultrasound.data.dataset import read_official
-    from breast_ultrasound.data.near_duplicates import on_clean_split
+    from breast_ultrasound.data.dev_and_test import on_clean_split
+    from breast_ultrasound.data.image_set import ImageSet
+    from breast_ultrasound.data.source import read_source
     from breast_ultrasound.evaluation.model_scores import summarise
     from breast_ultrasound.files import write_json
     from breast_ultrasound.model.arithmetic import limit_process
@@ -30,8 +32,9 @@ def main(
 
     settings = load_params(params)
     cut, seed = settings.preprocess.near_duplicate_correlation, settings.seed
-    dev, test = on_clean_split(*read_official(raw), cut, seed)
-    execute = make_executor(dev, settings.training.arithmetic, device, workers, cache)
+    dev, test = on_clean_split(read_source(raw), cut, seed)
+    more = ImageSet.load(also_train, may_be_empty=True)
+    execute = make_executor(dev, more, settings.training.arithmetic, device, workers, cache)
     result = run_protocol(dev, settings, execute, baseline_weights(settings))
     scored_on = limit_process(execute.arithmetic, found := execute.resources.device)
     predictions = {

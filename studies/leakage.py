@@ -17,13 +17,14 @@ def main(
     final: Annotated[Path, typer.Option(help="Folder of the final model.")],
     metrics: Annotated[Path, typer.Option(help="Written: scores and differences.")],
     plots: Annotated[Path, typer.Option(help="Written: folder of figures and tables.")],
+    also_train: Annotated[Path, typer.Option(help="Images to learn from besides.")],
     params: ParamsFile = Path("params.yaml"),
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
 ) -> None:
     """Write the scores of models that know test's near-duplicates and of one that does not."""
-    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.evaluation.leakage import effects_on_test, write_plots
     from breast_ultrasound.files import write_json
     from breast_ultrasound.model.arithmetic import describe, limit_process
@@ -36,14 +37,15 @@ def main(
 
     settings, chosen = load_params(params), read_config(config)
     known, images = ImageSet.load(dev), ImageSet.load(test)
+    more = ImageSet.load(also_train, may_be_empty=True)
     arithmetic = chosen.training.arithmetic
     resources = find_resources(device, arithmetic, workers, cache)
     scored_on = limit_process(arithmetic, resources.device)
     pipeline = {"baseline": load_model(baseline), "final": load_model(final)}
-    models = models_on_test(chosen, pipeline, known, images, settings.seed, resources)
+    models = models_on_test(chosen, pipeline, known, images, more, settings.seed, resources)
     effects = effects_on_test(models, images, settings.evaluate, settings.seed)
     grouped = read_out_of_fold(out_of_fold, len(known))
-    folds = effect_on_folds(chosen, known, grouped, settings, resources)
+    folds = effect_on_folds(chosen, known, more, grouped, settings, resources)
     content = {**effects, "folds": folds, "scored_on": scored_on}
     write_json(metrics, {**content, "trained_on": describe(arithmetic, resources.device)})
     write_plots({name: models[name] for name in pipeline}, effects, images, known, plots)

@@ -16,7 +16,7 @@ def main(
     cache: Cache = None,
 ) -> None:
     """Write the scores of the recipe's 100 epochs on the first repeat of the folds."""
-    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.files import write_json
     from breast_ultrasound.model.arithmetic import describe
     from breast_ultrasound.params import load_params

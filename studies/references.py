@@ -17,7 +17,7 @@ def main(
     workers: Workers = 0,
 ) -> None:
     """Write fold AUC, with its difference to the pipeline's network, of each learner."""
-    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.files import write_csv, write_json
     from breast_ultrasound.params import load_params
     from breast_ultrasound.search.comparison import comparison_rows

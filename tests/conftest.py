@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from breast_ultrasound.data.dataset import SIDE, ImageSet, read_official
+
 from breast_ultrasound.data.near_duplicates import dev_and_test, find_near_duplicates
 from breast_ultrasound.data.phantom import make_phantoms
 from breast_ultrasound.data.pictures import TRANSFORM

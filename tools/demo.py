@@ -9,7 +9,7 @@ from tools.workspace import copy_without_git, environment
 
 SMALL = {
     "data": {"name": "phantom", "n_phantoms": 400},
-    "model": {"input_size": 28, "width": 8},
+    "model": {"width": 8},
     "training": {"n_epochs": 10, "ema_decay": 0.9},
     "folds": {"n_splits": 3},
     "tune_lr": {"n_trials": 6, "round_size": 2, "n_folds": 2},

@@ -28,7 +28,8 @@ def main() -> None:
 
 
 def _inputs_and_result() -> tuple[str, str]:
-    from breast_ultrasound.data.dataset import FILE_LABEL_MALIGNANT, SPLITS
+    from breast_ultrasound.data.image_set import SPLITS
+    from breast_ultrasound.data.official import FILE_LABEL_MALIGNANT
     from breast_ultrasound.data.phantom import make_phantoms
     from breast_ultrasound.model.training import TrainingConfig
     from breast_ultrasound.params import Params

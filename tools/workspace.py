@@ -29,7 +29,7 @@ PIPELINES = ("dvc.yaml", "studies/dvc.yaml")
 # Enough to go through every line of the pipeline, too little to learn anything.
 TINY: dict[str, Any] = {
     "data": {"name": "phantom", "n_phantoms": 90},
-    "model": {"input_size": 28, "width": 8},
+    "model": {"width": 8},
     # Ten digits, to notice rounding on the way.
     "training": {"n_epochs": 1, "ema_decay": 0.5, "weight_decay": 0.0123456789},
     "folds": {"n_splits": 2},

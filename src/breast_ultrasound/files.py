@@ -215,6 +215,25 @@ def read_arrays(
         raise InputError(f"{path}: expected an npz file of plain arrays ({reason})") from None
 
 
+def array_names(path: Path) -> list[str]:
+    """Return the names of the arrays in an npz file.
+
+    Raises:
+        InputError: the file is missing or is not an npz.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such file; run `dvc repro` to make it, and this in the project's folder"
+        ) from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: expected an npz file, got a folder") from None
+    except (*BAD_ZIP, ValueError) as error:
+        raise InputError(f"{path}: expected an npz file of plain arrays ({error})") from None
+
+
 def _read_array(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str
 ) -> "NDArray[np.generic]":

@@ -111,7 +111,7 @@ class DataParams(OwnImages):
     split: Literal["official", "clean"]
     proportions: Proportions
     show_images: bool  # in figures of own images, which may be private
-    also_train: OwnImages | None  # to learn from, never scored
+    also_train: OwnImages  # to learn from, never scored; an empty folder: nothing
     search_path: list[str]
     n_phantoms: int = Field(ge=60, le=5_000)
     phantom_seed: Seed

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from breast_ultrasound.data.dataset import ImageSet
 
 from breast_ultrasound.data.altered_copies import (
     changes,
@@ -14,7 +15,6 @@ from breast_ultrasound.data.altered_copies import (
     summarise,
     to_greys,
 )
-from breast_ultrasound.data.dataset import ImageSet
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import numpy as np
+from breast_ultrasound.data.dataset import ImageSet
 
 from breast_ultrasound.data.correlation_tables import BANDS, band_rows, best_match, threshold_rows
-from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.near_duplicates import (
     THRESHOLDS,
     best_accuracy,

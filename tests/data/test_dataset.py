@@ -5,8 +5,8 @@ from typing import Any
 import medmnist
 import numpy as np
 import pytest
-
 from breast_ultrasound.data.dataset import FILE_LABEL_MALIGNANT, SPLITS, ImageSet, read_official
+
 from breast_ultrasound.data.phantom import make_phantoms
 from breast_ultrasound.files import InputError, write_arrays
 

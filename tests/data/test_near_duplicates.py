@@ -2,10 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from breast_ultrasound.data.dataset import SPLITS, ImageSet, read_official
 from scipy.ndimage import gaussian_filter
 
 from breast_ultrasound.data import near_duplicates as module
-from breast_ultrasound.data.dataset import SPLITS, ImageSet, read_official
 from breast_ultrasound.data.near_duplicates import (
     SINGLE_PRECISION,
     _sketch,

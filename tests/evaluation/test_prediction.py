@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from breast_ultrasound.data.dataset import ImageSet
+
 from breast_ultrasound.evaluation.prediction import Prediction, predict_images
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.artifact import ModelCard, TrainedModel

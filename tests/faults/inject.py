@@ -26,7 +26,7 @@ from breast_ultrasound.files import expand
 from tools.workspace import copy_project, dvc_stages, environment, shipped_params
 
 SMALL: dict[str, Any] = {
-    "model": {"input_size": 28, "width": 8},
+    "model": {"width": 8},
     "training": {"n_epochs": 8, "ema_decay": 0.9},
     "folds": {"n_splits": 3},
     "tune_lr": {"n_trials": 4, "round_size": 2, "n_folds": 2},

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from breast_ultrasound.data.dataset import ImageSet
+
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.artifact import ModelCard, TrainedModel, load_model, save_model
 from breast_ultrasound.model.classifier import Classifier, logits_of, predict

@@ -3,12 +3,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from breast_ultrasound.data.dataset import ImageSet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.model.classifier import logits_of, predict, scale
 from breast_ultrasound.model.resnet import ResNet
 from breast_ultrasound.model.training import (

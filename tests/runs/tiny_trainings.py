@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-
 from breast_ultrasound.data.dataset import read_official
+
 from breast_ultrasound.data.phantom import make_phantoms
 from breast_ultrasound.files import write_arrays
 from breast_ultrasound.params import Params

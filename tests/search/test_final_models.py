@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from breast_ultrasound.data.dataset import SIDE, SPLITS, ImageSet
+
 from breast_ultrasound.data.pictures import TRANSFORM
 from breast_ultrasound.evaluation.calibration import platt_scaling
 from breast_ultrasound.evaluation.metrics import scores

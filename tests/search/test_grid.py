@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from breast_ultrasound.data.dataset import ImageSet
+
 from breast_ultrasound.data.folds import Fold, make_folds
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.training import TrainingConfig

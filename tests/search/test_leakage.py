@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from breast_ultrasound.data.dataset import ImageSet
 from scipy.special import expit
 
-from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.evaluation.calibration import Calibration
 from breast_ultrasound.evaluation.leakage import nearest_neighbour
 from breast_ultrasound.files import InputError

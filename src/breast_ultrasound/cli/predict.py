@@ -24,7 +24,7 @@ def predict(
     trained = load_model(model)
     limit_process(trained.card.config.training.arithmetic, "cpu")
 
-    from breast_ultrasound.data.dataset import ImageSet
+    from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.data.pictures import read_pictures
     from breast_ultrasound.evaluation.prediction import COLUMNS, predict_images
     from breast_ultrasound.files import write_csv

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from breast_ultrasound.data.dataset import SIDE
+from breast_ultrasound.data.image_set import THUMBNAIL
 from breast_ultrasound.data.near_duplicates import best_correlation, standardise
 
 Images = NDArray[np.uint8]
@@ -41,8 +41,8 @@ def rotate(images: Images, degrees: float) -> Images:
 
 def crop(images: Images, margin: int) -> Images:
     """Cut a margin off all sides and enlarge what is left."""
-    box = (margin, margin, SIDE - margin, SIDE - margin)
-    size, bicubic = (SIDE, SIDE), Image.Resampling.BICUBIC
+    box = (margin, margin, THUMBNAIL - margin, THUMBNAIL - margin)
+    size, bicubic = (THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC
     return np.stack(
         [np.asarray(Image.fromarray(i).crop(box).resize(size, bicubic)) for i in images]
     )

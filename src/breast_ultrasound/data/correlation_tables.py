@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.data.dev_and_test import with_leaks
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.data.near_duplicates import (
     THRESHOLDS,
     best_correlation,
-    dev_and_test,
     find_near_duplicates,
 )
 
@@ -49,18 +49,19 @@ def _share(opposite: NDArray[np.bool_]) -> float:
 
 
 def threshold_rows(
-    images: NDArray[np.uint8], malignant: NDArray[np.bool_], split: NDArray[np.int64]
+    images: ImageSet,
 ) -> Table:
     """Return what depends on the correlation from which images count as near-duplicates."""
-    widest = find_near_duplicates(images, THRESHOLDS[0])
+    widest = find_near_duplicates(images.thumbnails, THRESHOLDS[0])
+    malignant, split = images.malignant, images.split
     rows = []
     for threshold in THRESHOLDS:
         duplicates = widest.above(threshold)
-        test: ImageSet = dev_and_test(images, malignant, split, duplicates)[1]
         first, second = duplicates.pairs.T
         across = int((split[first] != split[second]).sum())
         opposite = int((malignant[first] != malignant[second]).sum())
-        n_groups, leaked = int(duplicates.group.max()) + 1, int(test.leaked.sum())
+        n_groups = int(duplicates.group.max()) + 1
+        leaked = int((with_leaks(images, duplicates).leaked & (split == "test")).sum())
         rows.append([threshold, len(duplicates.pairs), across, opposite, n_groups, leaked])
     names = ["pairs", "cross_split_pairs", "opposite_labels", "groups", "leaked_test_images"]
     return ["near_duplicate_correlation", *names], rows

@@ -108,7 +108,7 @@ class ImageSet:
         write_arrays(path, {**arrays, **columns})
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, may_be_empty: bool = False) -> Self:
         """Read a set that `save` wrote.
 
         Raises:
@@ -116,7 +116,7 @@ class ImageSet:
         """
         arrays: dict[str, Any] = read_arrays(path, ["images", "thumbnails", *KINDS], COLUMN)
         images = arrays["images"]
-        if not images.size:
+        if not (images.size or may_be_empty):
             raise InputError(f"{path}: images: expected at least one, got none")
         n_images = len(images)
         for name, array in arrays.items():
@@ -174,9 +174,7 @@ def joined(parts: Sequence[ImageSet]) -> ImageSet:
         **arrays,
         group=np.concatenate([part.group + n for part, n in zip(parts, offsets, strict=True)]),
         columns={
-            name: np.concatenate(
-                [part.columns.get(name, np.full(len(part), "")) for part in parts]
-            )
+            name: np.concatenate([part.columns.get(name, np.full(len(part), "")) for part in parts])
             for name in names
         },
     )

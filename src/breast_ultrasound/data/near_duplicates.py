@@ -8,9 +8,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import SPLITS, ImageSet
-from breast_ultrasound.data.resplit import clean_split
-
 BLOCK = 2048  # images; a block of correlations takes 16 MB
 SINGLE_PRECISION = 1e-4  # more than float32 errs on a correlation; what is near is computed again
 SHIFTS = (-1, 0, 1)  # pixels, down and across
@@ -202,93 +199,7 @@ def best_correlation(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> ND
     return best.round(12)  # of a copy it is 1, not less; the last digits differ from CPU to CPU
 
 
-def dev_and_test(
-    images: NDArray[np.uint8],
-    malignant: NDArray[np.bool_],
-    split: NDArray[np.int64],
-    duplicates: NearDuplicates,
-) -> tuple[ImageSet, ImageSet]:
-    """Split the images into dev (train and val) and test, with their near-duplicate flags."""
-    is_test = split == SPLITS.index("test")
-    leaked = np.zeros(len(images), dtype=np.bool_)
-    across = is_test[duplicates.pairs[:, 0]] != is_test[duplicates.pairs[:, 1]]
-    leaked[duplicates.pairs[across]] = True
-    everything = ImageSet(images, malignant, split, duplicates.group, leaked)
-    return everything.subset(~is_test), everything.subset(is_test)
-
-
-def on_clean_split(
-    images: NDArray[np.uint8],
-    malignant: NDArray[np.bool_],
-    split: NDArray[np.int64],
-    correlation: float,
-    seed: int,
-) -> tuple[ImageSet, ImageSet]:
-    """Return dev and test of splits that no near-duplicate crosses, see `clean_split`.
-
-    Args:
-        split: the official one, whose sizes are kept.
-    """
-    duplicates = find_near_duplicates(images, correlation)
-    clean = clean_split(malignant, duplicates.group, split, seed)
-    return dev_and_test(images, malignant, clean, duplicates)
-
-
 def conflicting(label: NDArray[np.str_], duplicates: NearDuplicates) -> NDArray[np.bool_]:
     """Return which pairs, (P,) bool, have two labels, (N,) str, that differ; `""` is no label."""
     first, second = (label[side] for side in duplicates.pairs.T)
     return np.asarray((first != second) & (first != "") & (second != ""))
-
-
-def best_accuracy(malignant: NDArray[np.bool_], group: NDArray[np.int64]) -> float:
-    """Return the accuracy that no classifier exceeds which predicts alike on near-duplicates.
-
-    It gives each group, (N,) int64, its more frequent label.
-    """
-    _, member = np.unique(group, return_inverse=True)
-    size = np.bincount(member)
-    n_malignant = np.bincount(member[malignant], minlength=len(size))
-    return float(np.maximum(n_malignant, size - n_malignant).sum() / len(malignant))
-
-
-def best_accuracy_given(test: ImageSet, dev: ImageSet) -> float:
-    """Return the accuracy on test of whoever is right but where near-duplicates in dev contradict.
-
-    A test image counts as wrong when most dev images of its group carry the other label.
-    """
-    wrong = 0
-    for group, truth in zip(test.group, test.malignant, strict=True):
-        known = dev.malignant[dev.group == group]
-        wrong += int((known != truth).sum() > (known == truth).sum())
-    return 1 - wrong / len(test)
-
-
-def describe(
-    malignant: NDArray[np.bool_],
-    split: NDArray[np.int64],
-    duplicates: NearDuplicates,
-    dev: ImageSet,
-    test: ImageSet,
-) -> dict[str, dict[str, float]]:
-    """Count images, classes and near-duplicates: the content of metrics/data.json."""
-    first, second = duplicates.pairs.T
-    across, conflict = split[first] != split[second], malignant[first] != malignant[second]
-    return {
-        "images": {name: int((split == i).sum()) for i, name in enumerate(SPLITS)},
-        "malignant": {name: int(malignant[split == i].sum()) for i, name in enumerate(SPLITS)},
-        "near_duplicates": {
-            "pairs": len(duplicates.pairs),
-            "cross_split_pairs": int(across.sum()),
-            "conflicting_pairs": int(conflict.sum()),
-            "conflicting_cross_split_pairs": int((conflict & across).sum()),
-            "groups": int(duplicates.group.max()) + 1,
-            "leaked_test_images": int(test.leaked.sum()),
-            "leak_free_test_images": int((~test.leaked).sum()),
-            "leak_free_test_malignant": int(test.malignant[~test.leaked].sum()),
-        },
-        "best_accuracy": {
-            "all": best_accuracy(malignant, duplicates.group),
-            "test": best_accuracy(test.malignant, test.group),
-            "test_given_dev": best_accuracy_given(test, dev),
-        },
-    }

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
-from breast_ultrasound.data.dataset import FILE_LABEL_MALIGNANT, SIDE, SPLITS
+from breast_ultrasound.data.image_set import SPLITS
+from breast_ultrasound.data.official import FILE_LABEL_MALIGNANT
 from breast_ultrasound.data.resplit import apportion
 
 SPLIT_FRACTIONS = (0.7, 0.1, 0.2)  # the official split: 546, 78 and 156 of 780
@@ -19,15 +20,15 @@ DUPLICATE_FRACTION = 0.1
 CONFLICT_FRACTION = 0.1  # of the near-duplicates
 
 
-def make_phantoms(n_images: int, seed: int) -> dict[str, NDArray[np.uint8]]:
+def make_phantoms(n_images: int, seed: int, side: int = 28) -> dict[str, NDArray[np.uint8]]:
     """Generate `n_images` phantoms as the arrays of an official file.
 
     Returns:
-        `train_images` (N, 28, 28) uint8, `train_labels` (N, 1) uint8, likewise val and test.
+        `train_images` (N, side, side) uint8, `train_labels` (N, 1) uint8, likewise val and test.
     """
     rng = np.random.default_rng(seed)
     kinds = rng.permutation(np.repeat(np.arange(3), apportion(n_images, np.array(KIND_FRACTIONS))))
-    images = np.stack([_phantom(int(kind), rng) for kind in kinds])
+    images = np.stack([_phantom(int(kind), rng, side) for kind in kinds])
     malignant = kinds == MALIGNANT
     n_duplicates = round(DUPLICATE_FRACTION * n_images)
     chosen = rng.permutation(n_images)
@@ -46,10 +47,10 @@ def make_phantoms(n_images: int, seed: int) -> dict[str, NDArray[np.uint8]]:
     return arrays
 
 
-def _phantom(kind: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw one image, (28, 28) uint8."""
-    y, x = np.mgrid[:SIDE, :SIDE] / (SIDE - 1.0)
-    layers = zoom(rng.uniform(0.4, 1.0, (7, 2)), (SIDE / 7, SIDE / 2), order=1)
+def _phantom(kind: int, rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
+    """Draw one image, (side, side) uint8."""
+    y, x = np.mgrid[:side, :side] / (side - 1.0)
+    layers = zoom(rng.uniform(0.4, 1.0, (7, 2)), (side / 7, side / 2), order=1)
     tissue = layers * (1.0 - 0.4 * y)  # echoes fade with depth
     if kind != NORMAL:
         row, column = rng.uniform(0.35, 0.6), rng.uniform(0.35, 0.65)
@@ -66,7 +67,9 @@ def _phantom(kind: int, rng: np.random.Generator) -> NDArray[np.uint8]:
         if kind == BENIGN:
             tissue[np.abs(distance - radius) < 0.04] *= rng.uniform(1.0, 1.6)
         tissue[inside] *= rng.uniform(0.15, 0.5)
-    speckle = gaussian_filter(rng.rayleigh(1.0, (SIDE, SIDE)), 0.6)  # fully developed speckle
+    speckle = gaussian_filter(
+        rng.rayleigh(1.0, (side, side)), 0.6 * side / 28
+    )  # fully developed speckle
     image: NDArray[np.uint8] = np.clip(tissue * speckle * 100, 0, 255).astype(np.uint8)
     return image
 

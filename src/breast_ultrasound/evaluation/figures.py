@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import SPLITS
+from breast_ultrasound.data.image_set import SPLITS
 from breast_ultrasound.data.near_duplicates import NearDuplicates, conflicting
 from breast_ultrasound.files import atomic
 
@@ -67,7 +67,7 @@ def _import_matplotlib() -> ModuleType:
                 os.environ[name] = value
 
 
-def class_balance(malignant: NDArray[np.bool_], split: NDArray[np.int64], path: Path) -> None:
+def class_balance(malignant: NDArray[np.bool_], split: NDArray[np.str_], path: Path) -> None:
     """Draw the number of malignant and other images of each split."""
     with _figure(path, figsize=(6, 3.2)) as figure:
         axes = figure.subplots()
@@ -76,7 +76,7 @@ def class_balance(malignant: NDArray[np.bool_], split: NDArray[np.int64], path: 
             ("malignant", MALIGNANT_COLOUR, malignant),
             ("benign or normal", BENIGN_COLOUR, ~malignant),
         ):
-            counts = np.array([(mask & (split == i)).sum() for i in range(len(SPLITS))])
+            counts = np.array([(mask & (split == name)).sum() for name in SPLITS])
             bars = axes.barh(SPLITS, counts, left=left, color=colour, label=word)
             axes.bar_label(bars, label_type="center", color="white")
             left += counts
@@ -84,6 +84,12 @@ def class_balance(malignant: NDArray[np.bool_], split: NDArray[np.int64], path: 
         axes.set_xlabel("images")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(loc="lower right", frameon=False)
+
+
+def not_shown(reason: str, path: Path) -> None:
+    """Say that images are not shown, and why."""
+    with _figure(path, figsize=(6, 1)) as figure:
+        figure.text(0.5, 0.5, f"Images are not shown: {reason}.", ha="center", va="center")
 
 
 def sample_images(
@@ -191,7 +197,7 @@ def correlations(
             axes.spines[["top", "right"]].set_visible(False)
 
 
-def group_sizes(group: NDArray[np.int64], split: NDArray[np.int64], path: Path) -> None:
+def group_sizes(group: NDArray[np.int64], split: NDArray[np.str_], path: Path) -> None:
     """Draw the sizes of near-duplicate groups, within one split and across splits."""
     _, member = np.unique(group, return_inverse=True)
     size = np.bincount(member)

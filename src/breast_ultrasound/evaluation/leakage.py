@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.data.near_duplicates import THRESHOLDS, best_correlation
 from breast_ultrasound.evaluation import figures
 from breast_ultrasound.evaluation.metrics import headline_scores
@@ -22,7 +22,7 @@ CONTRASTS = (("final", "retrained"), ("size_matched_control", "retrained"))
 
 def nearest_neighbour(test: ImageSet, dev: ImageSet) -> Predictions:
     """Predict by memory alone: each image gets the label of the most similar dev image."""
-    nearest = best_correlation(test.images, dev.images).argmax(axis=1)
+    nearest = best_correlation(test.thumbnails, dev.thumbnails).argmax(axis=1)
     copied = dev.malignant[nearest].astype(np.float64)
     return Predictions(copied, copied[None])
 
@@ -42,7 +42,7 @@ def cut_rows(
     models: Mapping[str, Predictions], test: ImageSet, dev: ImageSet
 ) -> tuple[list[str], list[list[Any]]]:
     """Return how leak-free scores depend on the near-duplicate cut: names, then rows."""
-    nearest: NDArray[np.float64] = best_correlation(test.images, dev.images).max(axis=1)
+    nearest: NDArray[np.float64] = best_correlation(test.thumbnails, dev.thumbnails).max(axis=1)
     columns = [f"{model}_{score}" for model in models for score in HEADLINES]
     rows: list[list[Any]] = []
     for cut in THRESHOLDS:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.data.near_duplicates import best_correlation
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.arithmetic import Device

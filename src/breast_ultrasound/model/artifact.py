@@ -11,13 +11,12 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from breast_ultrasound.data.dataset import SIDE
 from breast_ultrasound.data.pictures import TRANSFORM
 from breast_ultrasound.files import InputError, atomic, read_json
 from breast_ultrasound.model.classifier import Classifier
 from breast_ultrasound.model.resnet import ResNet
 from breast_ultrasound.model.training import TrainingConfig, network_of
-from breast_ultrasound.params import Section
+from breast_ultrasound.params import Section, Side
 
 CARD = "model.json"
 
@@ -42,7 +41,7 @@ class ModelCard(Section):
 
     format_version: Literal[1] = 1
     config: TrainingConfig
-    image_size: int
+    image_size: Side
     transform: str
     near_duplicate_correlation: float
     seeds: list[int]
@@ -96,7 +95,7 @@ def load_model(folder: Path) -> TrainedModel:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path}: {where}: {first['msg']}; train the model again") from None
-    _check_images(path, card)
+    _check_transform(path, card)
     members = []
     for i in range(len(card.seeds)):
         weights = folder / f"member_{i}.safetensors"
@@ -110,10 +109,11 @@ def load_model(folder: Path) -> TrainedModel:
     return TrainedModel(card, members)
 
 
-def _check_images(path: Path, card: ModelCard) -> None:
-    for name, expected in (("image_size", SIDE), ("transform", TRANSFORM)):
-        if (found := getattr(card, name)) != expected:
-            raise InputError(f"{path}: {name}: expected {expected}, got {found}; train it again")
+def _check_transform(path: Path, card: ModelCard) -> None:
+    if card.transform != TRANSFORM:
+        raise InputError(
+            f"{path}: transform: expected {TRANSFORM}, got {card.transform}; train it again"
+        )
 
 
 def _check_fit(path: Path, weights: Mapping[str, NDArray[Any]], card: ModelCard) -> None:

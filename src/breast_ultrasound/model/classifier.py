@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from breast_ultrasound.model.arithmetic import Device
 from breast_ultrasound.params import Arithmetic
 
-PREDICTION_BATCH = 256
-VIEW_SHIFT = 2  # pixels
+PREDICTION_BATCH = 256  # images at most
+PREDICTION_PIXELS = 256 * 28 * 28  # of a batch, at most: its views are all held at once
+VIEW_SHIFT = 2 / 28  # of the side
 
 
 @dataclass(frozen=True)
@@ -82,30 +83,42 @@ def scale(images: Tensor) -> Tensor:
 
 
 def views_of(images: Tensor) -> list[Tensor]:
-    """Return images (B, 1, H, W) shifted by up to `VIEW_SHIFT` pixels, and the mirrors: 26 views.
+    """Return images (B, 1, S, S) shifted by up to `VIEW_SHIFT` each way, and the mirrors: 26 views.
 
-    Every other shift, as the black fields of a chessboard with the image itself on one of them.
+    Every other of five shifts down and five across, in whole pixels, as the black fields of a
+    chessboard with the image itself on one of them: by 2 pixels at most at 28, by 16 at 224.
     """
-    height, width = images.shape[-2:]
-    padded = nn.functional.pad(images, (VIEW_SHIFT,) * 4, mode="replicate")
-    places = range(2 * VIEW_SHIFT + 1)
+    side = images.shape[-1]
+    shifts = [round(step / 2 * VIEW_SHIFT * side) for step in range(5)]  # over the padding
+    padded = nn.functional.pad(images, (shifts[2],) * 4, mode="replicate")
     shifted = [
-        padded[..., i : i + height, j : j + width]
-        for i in places
-        for j in places
+        padded[..., down : down + side, right : right + side]
+        for i, down in enumerate(shifts)
+        for j, right in enumerate(shifts)
         if (i + j) % 2 == 0
     ]
     return [*shifted, *(view.flip(3) for view in shifted)]
 
 
 def logits_of(
-    classifier: Classifier, images: NDArray[np.uint8], device: Device
+    classifier: Classifier,
+    images: NDArray[np.uint8],
+    device: Device,
+    chosen: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
-    """Return each member's logits of malignant, (M, N) float32, of images (N, H, W) uint8."""
+    """Return each member's logits of malignant, (M, N) float32, of images (N, S, S) uint8.
+
+    Args:
+        chosen: (C,) int64, the images to score, (M, C); None scores all. They are read batch by
+            batch: the images may be mapped from a file.
+    """
     classifier.eval()
+    indices = np.arange(len(images)) if chosen is None else chosen
+    size = max(1, min(PREDICTION_BATCH, PREDICTION_PIXELS // images.shape[1] ** 2))
     logits = [np.zeros((len(classifier.members), 0), dtype=np.float32)]
     with reproducible(device), torch.inference_mode():
-        for batch in torch.from_numpy(images).split(PREDICTION_BATCH):
+        for start in range(0, len(indices), size):
+            batch = torch.from_numpy(images[indices[start : start + size]])
             logits.append(classifier.member_logits(batch.to(device)).cpu().numpy())
     return np.concatenate(logits, axis=1)
 

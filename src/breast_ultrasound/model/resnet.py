@@ -18,7 +18,8 @@ class ResNet(nn.Module):
 
     Args:
         params: stem `imagenet` (7×7 stride 2, max-pool), `small` (3×3 stride 1) or
-            `small_strided` (3×3 stride 2); images are resized to `input_size` first (bicubic).
+            `small_strided` (3×3 stride 2); images are resized to `input_size` first (bicubic),
+            unless it is None.
             Stage i has `blocks[i]` blocks of `width`·2ⁱ channels; all but the first halve the side.
     """
 
@@ -53,7 +54,7 @@ class ResNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logit of malignant, (B,), for images (B, 1, H, W), black −1, white 1."""
         x = images
-        if x.shape[-1] != self.input_size:
+        if self.input_size is not None and x.shape[-1] != self.input_size:
             size = (self.input_size, self.input_size)
             x = functional.interpolate(x, size, mode="bicubic", align_corners=False)
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))

@@ -53,6 +53,28 @@ def read_config(path: Path) -> TrainingConfig:
 
 
 @dataclass(frozen=True)
+class TrainingSet:
+    """The images to learn from, among N that may be mapped from a file: batches are read from it.
+
+    Attributes:
+        images: (N, S, S) uint8.
+        malignant: (N,) bool.
+        chosen: (T,) int64, indices of the images to learn from.
+    """
+
+    images: NDArray[np.uint8]
+    malignant: NDArray[np.bool_]
+    chosen: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def batch(self, places: NDArray[np.int64], device: Device) -> Tensor:
+        """Return the scaled images (B, 1, S, S) at `places` among the chosen."""
+        return scale(torch.from_numpy(self.images[self.chosen[places]]).to(device))
+
+
+@dataclass(frozen=True)
 class FitResult:
     """A trained network and how it went.
 
@@ -73,17 +95,17 @@ class DivergedError(Exception):
 
 def fit(
     config: TrainingConfig,
-    images: NDArray[np.uint8],
-    malignant: NDArray[np.bool_],
+    data: TrainingSet,
     seed: int,
     device: Device = "cpu",
-    validation: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None,
+    validation: NDArray[np.int64] | None = None,
     initial_weights: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> FitResult:
-    """Train a network on images (N, H, W) uint8 with labels (N,) bool.
+    """Train a network.
 
     Args:
-        validation: images and labels; when given, the epoch with their best AUC is kept.
+        validation: indices into the images of `data`; when given, the epoch with their best AUC is
+            kept.
         initial_weights: by name; layers without any start from random ones.
 
     Raises:
@@ -95,20 +117,19 @@ def fit(
         average = _average(model, config.training.ema_decay)
         classifier = classifier_of(config, [_network(average)])
         generator = torch.Generator().manual_seed(seed)
-        inputs = scale(torch.from_numpy(images)).to(device)
-        targets = torch.from_numpy(malignant.astype(np.float32)).to(device)
         losses, aucs = [], []
         best: dict[str, NDArray[np.float32]] = {}
-        for loss in _epochs(model, average, config, inputs, targets, generator):
+        for loss in _epochs(model, average, config, data, device, generator):
             losses.append(loss)
             if validation is not None:
-                aucs.append(auc(validation[1], logits_of(classifier, validation[0], device)[0]))
+                logits = logits_of(classifier, data.images, device, validation)[0]
+                aucs.append(auc(data.malignant[validation], logits))
                 if aucs[-1] > max(aucs[:-1], default=-1.0):
                     best = weights_of(average)
         if best:
             load_weights(_network(average), best)
         if config.recalibrate_batch_norm:
-            _recalibrate_batch_norm(config, _network(average), images, malignant, device)
+            _recalibrate_batch_norm(config, _network(average), data, device)
     return FitResult(_network(average), np.array(losses), np.array(aucs))
 
 
@@ -126,20 +147,21 @@ def _epochs(
     model: nn.Module,
     average: nn.Module,
     config: TrainingConfig,
-    inputs: Tensor,
-    targets: Tensor,
+    data: TrainingSet,
+    device: Device,
     generator: torch.Generator,
 ) -> Iterator[float]:
     """Train epoch by epoch, and yield the mean loss of each."""
     training = config.training
-    n_steps = training.n_epochs * len(_batch_sizes(len(inputs), training.batch_size))
+    targets = torch.from_numpy(data.malignant[data.chosen].astype(np.float32)).to(device)
+    n_steps = training.n_epochs * len(_batch_sizes(len(data), training.batch_size))
     optimizer = _optimizer(model, config)
     scheduler = LambdaLR(optimizer, partial(learning_rate_factor, training, n_steps=n_steps))
     for _ in range(training.n_epochs):
         model.train()
         epoch_loss = 0.0
-        for batch in _batches(len(inputs), training.batch_size, generator):
-            x = augment(inputs[batch], config.augment, generator)
+        for batch in _batches(len(data), training.batch_size, generator):
+            x = augment(data.batch(batch.numpy(), device), config.augment, generator)
             with torch.autocast(x.device.type, torch.bfloat16, training.arithmetic == "bf16"):
                 logits = model(x.contiguous(memory_format=torch.channels_last))
             loss = loss_of(logits.float(), targets[batch], training)
@@ -149,7 +171,7 @@ def _epochs(
             scheduler.step()
             if isinstance(average, AveragedModel):
                 average.update_parameters(model)
-            epoch_loss += loss.item() * len(batch) / len(inputs)
+            epoch_loss += loss.item() * len(batch) / len(data)
         if not all(tensor.isfinite().all() for tensor in average.state_dict().values()):
             raise DivergedError
         yield epoch_loss
@@ -158,8 +180,7 @@ def _epochs(
 def _recalibrate_batch_norm(
     config: TrainingConfig,
     network: nn.Module,
-    images: NDArray[np.uint8],
-    malignant: NDArray[np.bool_],
+    data: TrainingSet,
     device: Device,
 ) -> None:
     """Fit the norms' statistics and the mean logit to the training images, not augmented.
@@ -169,14 +190,15 @@ def _recalibrate_batch_norm(
     logit becomes the log odds of malignant: where trainings end, one is bolder towards malignant
     than another, which is noise where logits of several networks are put together.
     """
-    inputs = scale(torch.from_numpy(images)).to(device)
-    batches = inputs.split(_batch_sizes(len(images), config.training.batch_size))
+    sizes = _batch_sizes(len(data), config.training.batch_size)
+    places = np.split(np.arange(len(data)), np.cumsum(sizes)[:-1])
+    batches = (data.batch(part, device) for part in places)
     with torch.autocast(device, torch.bfloat16, config.training.arithmetic == "bf16"):
-        update_bn([x.contiguous(memory_format=torch.channels_last) for x in batches], network)
-    n_malignant = int(malignant.sum())
-    log_odds = math.log((n_malignant + 0.5) / (len(malignant) - n_malignant + 0.5))
+        update_bn((x.contiguous(memory_format=torch.channels_last) for x in batches), network)
+    n_malignant = int(data.malignant[data.chosen].sum())
+    log_odds = math.log((n_malignant + 0.5) / (len(data) - n_malignant + 0.5))
     plain = classifier_of(config.model_copy(update={"test_time_augmentation": False}), [network])
-    logits = logits_of(plain, images, device)[0]
+    logits = logits_of(plain, data.images, device, data.chosen)[0]
     with torch.no_grad():
         network.get_parameter("fc.bias").add_(log_odds - math.fsum(logits) / len(logits))
 

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.arithmetic import Device, apply_limits, describe, limits
 from breast_ultrasound.params import Arithmetic
@@ -91,26 +92,44 @@ class Executor:
     """Carries out runs on one set of images.
 
     Attributes:
-        images: (N, H, W) uint8, which the runs' indices point into.
+        images: (N, S, S) uint8, which the runs' indices point into.
         malignant: (N,) bool.
         resources: where to compute, and the cache.
         arithmetic: of every run.
+        also_train: images of the same size that every run learns from besides, and none scores.
     """
 
     images: NDArray[np.uint8]
     malignant: NDArray[np.bool_]
     resources: Resources
     arithmetic: Arithmetic
+    also_train: ImageSet | None = None
+
+    @cached_property
+    def _everything(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """The images and labels, those of `also_train` after the others."""
+        if not self.also_train:
+            return self.images, self.malignant
+        return (
+            np.concatenate([self.images, self.also_train.images]),
+            np.concatenate([self.malignant, self.also_train.malignant]),
+        )
 
     @property
     def trained_on(self) -> str:
         """What the processes that train compute with."""
         return describe(self.arithmetic, self.resources.device)
 
-    @property
+    @cached_property
     def data_digest(self) -> str:
-        """SHA-256 of the images and labels."""
+        """SHA-256 of the images and labels, without those of `also_train`."""
         return digest_of({"images": self.images, "malignant": self.malignant})
+
+    @cached_property
+    def _digest(self) -> str:
+        """SHA-256 of all images and labels, for the keys of runs."""
+        images, malignant = self._everything
+        return digest_of({"images": images, "malignant": malignant})
 
     def __call__(self, runs: Sequence[Run], label: str) -> list[RunResult]:
         """Return the result of each run, from the cache or trained now.
@@ -122,7 +141,10 @@ class Executor:
         """
         if others := {run.config.training.arithmetic for run in runs} - {self.arithmetic}:
             raise ValueError(f"expected runs in {self.arithmetic} arithmetic, got {others}")
-        digest, trained_on = self.data_digest, self.trained_on
+        if self.also_train:
+            more = np.arange(len(self.images), len(self._everything[0]))
+            runs = [replace(run, train=np.concatenate([run.train, more])) for run in runs]
+        digest, trained_on = self._digest, self.trained_on
         keys = [key_of(run, digest, trained_on) for run in runs]
         results = {key: self.resources.cache.load(key) for key in dict.fromkeys(keys)}
         missing = {key: run for key, run in zip(keys, runs, strict=True) if results[key] is None}
@@ -178,15 +200,14 @@ class Executor:
             n_jobs=max(2, n_workers),
             pre_dispatch=n_workers,
             batch_size=1,
+            mmap_mode="c",  # large arrays are mapped, not copied to each process
             return_as="generator_unordered",
             initializer=apply_limits,
             initargs=(limits(self.arithmetic),),
         )
         with _without_interrupts():
             done = parallel(
-                joblib.delayed(_train_and_store)(
-                    key, run, self.images, self.malignant, self.resources
-                )
+                joblib.delayed(_train_and_store)(key, run, *self._everything, self.resources)
                 for key, run in runs.items()
             )
         with _progress() as progress:
@@ -195,14 +216,15 @@ class Executor:
 
 def make_executor(
     images: ImageSet,
+    also_train: ImageSet,
     arithmetic: Arithmetic,
     device: DeviceChoice,
     n_workers: int,
     cache: Path | None,
 ) -> Executor:
-    """Return what carries out runs on a set of images; see `find_resources`."""
+    """Return what carries out runs on a set of images; see `Executor` and `find_resources`."""
     resources = find_resources(device, arithmetic, n_workers, cache)
-    return Executor(images.images, images.malignant, resources, arithmetic)
+    return Executor(images.images, images.malignant, resources, arithmetic, also_train)
 
 
 @contextmanager

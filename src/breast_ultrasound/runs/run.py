@@ -18,6 +18,7 @@ from breast_ultrasound.model.classifier import logits_of
 from breast_ultrasound.model.training import (
     DivergedError,
     TrainingConfig,
+    TrainingSet,
     classifier_of,
     fit,
     weights_of,
@@ -87,22 +88,21 @@ class RunResult:
 def train(
     run: Run, images: NDArray[np.uint8], malignant: NDArray[np.bool_], device: Device = "cpu"
 ) -> RunResult:
-    """Carry out one run on images (N, H, W) uint8 with labels (N,) bool."""
-    scored = images[run.score]
+    """Carry out one run on images (N, S, S) uint8 with labels (N,) bool."""
     try:
         fitted = fit(
             run.config,
-            images[run.train],
-            malignant[run.train],
+            TrainingSet(images, malignant, run.train),
             run.seed,
             device,
-            validation=(scored, malignant[run.score]) if run.best_epoch else None,
+            validation=run.score if run.best_epoch else None,
             initial_weights=run.initial_weights,
         )
     except DivergedError:
-        return RunResult(np.full(len(scored), np.nan, np.float32), np.zeros(0), np.zeros(0))
+        return RunResult(np.full(len(run.score), np.nan, np.float32), np.zeros(0), np.zeros(0))
+    classifier = classifier_of(run.config, [fitted.model])
     return RunResult(
-        logits=logits_of(classifier_of(run.config, [fitted.model]), scored, device)[0],
+        logits=logits_of(classifier, images, device, run.score)[0],
         train_loss=fitted.train_loss,
         val_auc=fitted.val_auc,
         weights=weights_of(fitted.model) if run.keep_weights else {},

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.metrics import auc_difference
 from breast_ultrasound.evaluation.model_scores import subsets_of
 from breast_ultrasound.model.training import TrainingConfig
@@ -19,6 +19,7 @@ def effects_of_augmentation(
     config: TrainingConfig,
     dev: ImageSet,
     test: ImageSet,
+    also_train: ImageSet,
     out_of_fold: NDArray[np.float32],
     params: Params,
     resources: Resources,
@@ -26,6 +27,7 @@ def effects_of_augmentation(
     """Return the mean AUC of single networks without and with augmentation, by images scored.
 
     Args:
+        also_train: learned from besides in every training.
         out_of_fold: (R, N) logits of the configuration, with augmentation, on grouped folds.
 
     Returns:
@@ -33,14 +35,16 @@ def effects_of_augmentation(
         with the ends of its interval; and what the trainings computed with.
     """
     plain = config.model_copy(update={"augment": NO_AUGMENTATION})
-    execute = Executor(dev.images, dev.malignant, resources, config.training.arithmetic)
+    execute = Executor(dev.images, dev.malignant, resources, config.training.arithmetic, also_train)
     without = cross_validate(
         plain, dev, params.folds.n_splits, len(out_of_fold), params.seed, execute
     ).logits
     rows = {"folds": _difference(without, out_of_fold, dev, params)}
     everything, n_seeds = np.arange(len(dev)), params.final.n_seeds
     arms = [
-        logits_on_test(arm, everything, dev, test, n_seeds, params.seed, resources, label)
+        logits_on_test(
+            arm, everything, dev, test, also_train, n_seeds, params.seed, resources, label
+        )
         for arm, label in ((plain, "test, without"), (config, "test, with"))
     ]
     for name, mask in subsets_of(test).items():

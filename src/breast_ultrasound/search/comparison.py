@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import ImageSet
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.calibration import platt_scaling
 from breast_ultrasound.evaluation.metrics import scores
 from breast_ultrasound.search.cross_validation import CrossValidation, single_auc

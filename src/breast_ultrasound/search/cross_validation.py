@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.folds import Fold, make_folds
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.calibration import platt_scaling
 from breast_ultrasound.evaluation.metrics import Scores, mean_and_sd, scores
 from breast_ultrasound.model.training import TrainingConfig

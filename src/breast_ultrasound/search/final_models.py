@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import SIDE, SPLITS, ImageSet
 from breast_ultrasound.data.folds import derive_seed
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.data.pictures import TRANSFORM
 from breast_ultrasound.evaluation.calibration import (
     NOT_CALIBRATED,
@@ -80,7 +80,7 @@ def _card(
 ) -> ModelCard:
     return ModelCard(
         config=runs[0].config,
-        image_size=SIDE,
+        image_size=execute.images.shape[1],
         transform=TRANSFORM,
         near_duplicate_correlation=near_duplicate_correlation,
         seeds=[run.seed for run in runs],
@@ -122,8 +122,8 @@ def baseline_run(
     return Run(
         config,
         derive_seed(seed, *BASELINE_PATH),
-        train=np.nonzero(dev.split == SPLITS.index("train"))[0],
-        score=np.nonzero(dev.split == SPLITS.index("val"))[0],
+        train=np.nonzero(dev.split == "train")[0],
+        score=np.nonzero(dev.split == "val")[0],
         keep_weights=True,
         best_epoch=True,
         initial_weights=weights,

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import SIDE
 from breast_ultrasound.data.folds import Fold, derive_seed
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.resnet import count_flops
@@ -145,6 +144,7 @@ def search_grid(
     params: GridSearchParams,
     folds: Sequence[Fold],
     malignant: NDArray[np.bool_],
+    side: int,
     seed: int,
     execute: Execute,
 ) -> list[Candidate]:
@@ -157,12 +157,13 @@ def search_grid(
 
     Args:
         folds: those of the last rung, in this order.
+        side: pixels, of the images.
 
     Returns:
         all settings, the chosen one first, see `rank`.
     """
     settings = settings_of(params, config.training.loss, seed)
-    going = [_candidate(config, setting) for setting in settings]
+    going = [_candidate(config, setting, side) for setting in settings]
     stopped: list[Candidate] = []
     *first, last = _rungs(params.first_epochs, config.training.n_epochs, len(folds))
     for rung in first:
@@ -175,9 +176,9 @@ def search_grid(
     return rank([*finalists, *stopped], params.tie)
 
 
-def _candidate(config: TrainingConfig, setting: dict[str, Any]) -> Candidate:
+def _candidate(config: TrainingConfig, setting: dict[str, Any], side: int) -> Candidate:
     own = apply_setting(config, setting)
-    return Candidate(setting, own, count_flops(own.model, SIDE) * own.training.n_epochs)
+    return Candidate(setting, own, count_flops(own.model, side) * own.training.n_epochs)
 
 
 def _rungs(first_epochs: int, n_epochs: int, n_folds: int) -> list[Rung]:

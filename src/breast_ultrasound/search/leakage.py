@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.folds import derive_seed
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.calibration import Calibration
 from breast_ultrasound.evaluation.leakage import nearest_neighbour
 from breast_ultrasound.evaluation.metrics import auc_difference
@@ -57,6 +57,7 @@ def logits_on_test(
     learned: NDArray[np.int64],
     dev: ImageSet,
     test: ImageSet,
+    also_train: ImageSet,
     n_seeds: int,
     seed: int,
     resources: Resources,
@@ -65,12 +66,13 @@ def logits_on_test(
     """Return the logits of test images, (n_seeds, N), by networks that learned from dev images.
 
     Args:
-        learned: indices into dev. The networks have the seeds of the final model's members.
+        learned: indices into dev.
+        also_train: learned from besides. The networks have the seeds of the final model's members.
     """
     images = np.concatenate([dev.images, test.images])
     malignant = np.concatenate([dev.malignant, test.malignant])
     runs = final_runs(config, learned, n_seeds, seed, score=np.arange(len(dev), len(images)))
-    execute = Executor(images, malignant, resources, config.training.arithmetic)
+    execute = Executor(images, malignant, resources, config.training.arithmetic, also_train)
     results = execute(runs, label)
     refuse_diverged(runs, results)
     return np.stack([result.logits for result in results])
@@ -88,6 +90,7 @@ def models_on_test(
     pipeline: Mapping[str, TrainedModel],
     dev: ImageSet,
     test: ImageSet,
+    also_train: ImageSet,
     seed: int,
     resources: Resources,
 ) -> dict[str, Predictions]:
@@ -107,7 +110,9 @@ def models_on_test(
     subsets = {"retrained": "without_leaked", "size_matched_control": "size_matched_control"}
     for name, subset in subsets.items():
         learned = images_to_learn(subset, dev, seed)
-        logits = logits_on_test(config, learned, dev, test, len(final.seeds), seed, resources, name)
+        logits = logits_on_test(
+            config, learned, dev, test, also_train, len(final.seeds), seed, resources, name
+        )
         models[name] = predictions_of(logits, calibration)
     return {**models, "nearest_neighbour": nearest_neighbour(test, dev)}
 
@@ -115,6 +120,7 @@ def models_on_test(
 def effect_on_folds(
     config: TrainingConfig,
     dev: ImageSet,
+    also_train: ImageSet,
     grouped: NDArray[np.float32],
     params: Params,
     resources: Resources,
@@ -124,7 +130,7 @@ def effect_on_folds(
     Args:
         grouped: (R, N) out-of-fold logits on grouped folds; there are as many repeats of the other.
     """
-    execute = Executor(dev.images, dev.malignant, resources, config.training.arithmetic)
+    execute = Executor(dev.images, dev.malignant, resources, config.training.arithmetic, also_train)
     ungrouped = cross_validate(
         config, dev, params.folds.n_splits, len(grouped), params.seed, execute, grouped=False
     ).logits

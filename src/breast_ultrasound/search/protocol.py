@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.folds import make_folds
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.model.artifact import TrainedModel
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import Params
@@ -79,8 +79,9 @@ def search(dev: ImageSet, params: Params, lr: float, execute: Executor) -> list[
     """Return the settings of the grid, the chosen one first."""
     grid = params.grid_search
     folds = make_folds(dev.malignant, dev.group, params.folds.n_splits, params.seed)
+    start = start_config(params, lr)
     return search_grid(
-        start_config(params, lr), grid, folds[: grid.n_folds], dev.malignant, params.seed, execute
+        start, grid, folds[: grid.n_folds], dev.malignant, dev.side, params.seed, execute
     )
 
 

@@ -10,8 +10,8 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import ImageSet
 from breast_ultrasound.data.folds import Fold
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.files import read_arrays, write_arrays
 from breast_ultrasound.model.arithmetic import apply_limits, describe, limits
 from breast_ultrasound.model.official_recipe import train_recipe
