@@ -77,13 +77,16 @@ class ImageSet:
         if name is None:
             name = [str(i) for i in range(n_images)]
         return cls(
-            images,
-            thumbnails_of(images),
-            truth,
-            *(_words(given, n_images) for given in (label, split, patient, name)),
-            np.arange(n_images),
-            np.zeros(n_images, dtype=np.bool_),
-            {key: _words(given, n_images) for key, given in (columns or {}).items()},
+            images=images,
+            thumbnails=thumbnails_of(images),
+            malignant=truth,
+            label=_words(label, n_images),
+            split=_words(split, n_images),
+            patient=_words(patient, n_images),
+            name=_words(name, n_images),
+            group=np.arange(n_images),
+            leaked=np.zeros(n_images, dtype=np.bool_),
+            columns={key: _words(given, n_images) for key, given in (columns or {}).items()},
         )
 
     @property
