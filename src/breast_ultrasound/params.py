@@ -138,6 +138,7 @@ class ModelParams(Section):
     width: Width
     blocks: BlocksOfStages
     dropout: Dropout
+    standardise: bool  # each image to mean 0 and standard deviation 1, before the first layer
 
 
 class TrainingParams(Section):
@@ -166,11 +167,23 @@ class AugmentParams(Section):
     shift: float = Field(ge=0, lt=1)  # fraction of the side, either way
     contrast: float = Field(ge=0, lt=1)  # fraction either way
     brightness: float = Field(ge=0, le=1)  # of the grey range, either way
+    gamma: float = Field(ge=0, le=2)  # grey levels to the power of eˣ, x so far either way
+    blur: float = Field(ge=0, le=0.2)  # standard deviation at most, fraction of the side
+    speckle: float = Field(ge=0, le=1)  # of multiplicative noise, standard deviation at most
     cutout: float = Field(ge=0, lt=1)  # side of the blanked square, fraction of the image's
 
 
 NO_AUGMENTATION = AugmentParams(
-    flip=0, rotation=0, scale=0, shift=0, contrast=0, brightness=0, cutout=0
+    flip=0,
+    rotation=0,
+    scale=0,
+    shift=0,
+    contrast=0,
+    brightness=0,
+    gamma=0,
+    blur=0,
+    speckle=0,
+    cutout=0,
 )
 
 

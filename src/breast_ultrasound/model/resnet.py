@@ -9,6 +9,9 @@ from torch.nn import functional
 from breast_ultrasound.params import ModelParams
 
 
+LEAST_DEVIATION = 0.02  # of grey levels from −1 to 1: images of nearly one grey stay so
+
+
 class ResNet(nn.Module):
     """Residual network (He et al. 2016, https://arxiv.org/abs/1512.03385) with one logit.
 
@@ -20,13 +23,14 @@ class ResNet(nn.Module):
         params: stem `imagenet` (7×7 stride 2, max-pool), `small` (3×3 stride 1) or
             `small_strided` (3×3 stride 2); images are resized to `input_size` first (bicubic),
             unless it is None.
+            With `standardise` each image gets mean 0 and standard deviation 1.
             Stage i has `blocks[i]` blocks of `width`·2ⁱ channels; all but the first halve the side.
     """
 
     def __init__(self, params: ModelParams) -> None:
         super().__init__()
         width = params.width
-        self.input_size = params.input_size
+        self.input_size, self.standardise = params.input_size, params.standardise
         match params.stem:
             case "imagenet":
                 self.conv1 = nn.Conv2d(1, width, 7, stride=2, padding=3, bias=False)
@@ -54,6 +58,9 @@ class ResNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logit of malignant, (B,), for images (B, 1, H, W), black −1, white 1."""
         x = images
+        if self.standardise:
+            x = x - x.mean(dim=(2, 3), keepdim=True)
+            x = x / (x.square().mean(dim=(2, 3), keepdim=True).sqrt() + LEAST_DEVIATION)
         if self.input_size is not None and x.shape[-1] != self.input_size:
             size = (self.input_size, self.input_size)
             x = functional.interpolate(x, size, mode="bicubic", align_corners=False)
