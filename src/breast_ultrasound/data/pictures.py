@@ -1,44 +1,118 @@
-"""Pictures of any size and format, as the thumbnails that everything here looks at."""
+"""Pictures of any size and format: finding, opening and scaling them."""
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import SIDE
 from breast_ultrasound.files import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+SUFFIXES = frozenset(
+    f".{kind}"
+    for kind in ("png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "gif", "tif", "tiff", "webp",
+                 "pbm", "pgm", "ppm", "pnm")
+)  # fmt: skip
 MAX_PIXELS = 50_000_000  # a picture of more is refused before it is decoded
 WIDE = ("I", "F")  # how Pillow's modes of more than 8 bits begin
-TRANSFORM = "grey, 28×28 pixels by averaging areas"  # what `shrink` does
-MAX_NAMES = 10  # of other files, that a message spells out
+TRANSFORM = "grey, centre crop to the short side, bilinear"  # what `to_square` does
+SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "icon\r"})
+MASK = re.compile(r"_mask(_\d+)?$", re.IGNORECASE)  # at the end of a file's name, as BUSI has it
+MASK_FOLDERS = frozenset({"mask", "masks"})
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Return the pictures in a folder and those below it, by name.
+@dataclass
+class FolderContent:
+    """What a folder and those below it hold.
+
+    Attributes:
+        pictures: by name.
+        n_masks: pictures that are masks, or lie in a folder of masks.
+        n_excluded: files and folders by the patterns given.
+        others: other files, counted by suffix, or by name where they have none.
+    """
+
+    pictures: list[Path] = field(default_factory=list)
+    n_masks: int = 0
+    n_excluded: int = 0
+    others: Counter[str] = field(default_factory=Counter)
+
+    def counts(self) -> dict[str, int]:
+        """Return what was left out: numbers by words."""
+        words = {"masks left out": self.n_masks, "excluded by pattern": self.n_excluded}
+        return words | {f"files left out, {kind}": n for kind, n in sorted(self.others.items())}
+
+
+def look_into(folder: Path, root: Path, exclude: Sequence[str] = ()) -> FolderContent:
+    """Return what a folder and those below it hold, without hidden and system files.
+
+    Links are followed within `root`.
+
+    Args:
+        exclude: patterns of paths below `root`, or of names.
 
     Raises:
-        InputError: there are files, but none is a picture.
+        InputError: a link leads out of `root`.
     """
-    there = sorted(file for file in folder.rglob("*") if file.is_file())
-    pictures = [file for file in there if file.suffix.lower() in SUFFIXES]
-    if there and not pictures:
-        found = ", ".join(sorted({file.suffix or file.name for file in there})[:MAX_NAMES])
-        raise InputError(
-            f"{folder}: expected pictures ({', '.join(sorted(SUFFIXES))}), got {found}; "
-            "save them as PNG"
-        )
-    return pictures
+    content = FolderContent()
+    _look_into(folder, root, exclude, content, (folder.resolve(),))
+    return content
+
+
+def _look_into(
+    folder: Path,
+    root: Path,
+    exclude: Sequence[str],
+    content: FolderContent,
+    above: tuple[Path, ...],
+) -> None:
+    for entry in sorted(folder.iterdir()):
+        place = entry.relative_to(root).as_posix()
+        if is_hidden(entry.name):
+            continue
+        if any(fnmatch(place, pattern) or fnmatch(entry.name, pattern) for pattern in exclude):
+            content.n_excluded += 1
+        elif entry.is_dir():
+            target = within(entry, root)
+            if target not in above:  # else a link leads in a circle
+                _look_into(entry, root, exclude, content, (*above, target))
+        elif entry.suffix.lower() not in SUFFIXES:
+            content.others[entry.suffix.lower() or entry.name] += 1
+        elif is_mask(Path(place)):
+            content.n_masks += 1
+        else:
+            within(entry, root)
+            content.pictures.append(entry)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden, or of the system: `._3.png`, `Thumbs.db`, `__MACOSX`."""
+    return name.startswith(".") or name.lower() in SYSTEM_FILES
+
+
+def is_mask(path: Path) -> bool:
+    """Whether a picture is a mask, by its name or the folder it lies in."""
+    in_folder = any(part.lower() in MASK_FOLDERS for part in path.parts[:-1])
+    return in_folder or MASK.search(path.stem) is not None
+
+
+def within(path: Path, root: Path) -> Path:
+    """Return where a path leads, links followed; raises InputError where that is not in `root`."""
+    target = path.resolve()
+    if not target.is_relative_to(root.resolve()):
+        raise InputError(f"{path}: expected a file in {root}, got a link out of it; copy it there")
+    return target
 
 
 @contextmanager
@@ -83,37 +157,87 @@ def _check_picture(file: Path, image: "ImageFile") -> None:
         raise InputError(f"{file}: expected one picture, got {n_frames}; save one of them")
 
 
-def read_pictures(paths: Sequence[Path]) -> tuple[list[Path], NDArray[np.uint8]]:
+def read_pictures(
+    paths: Sequence[Path], side: int, exclude: Sequence[str] = ()
+) -> tuple[list[Path], NDArray[np.uint8], dict[str, int]]:
     """Read pictures, and all of those in folders.
 
     Returns:
-        N files, and grey images (N, 28, 28) of them, as bright as they are.
+        N files, grey images (N, side, side) of them, as bright as they are, and what was left out.
 
     Raises:
-        InputError: no pictures, or one that cannot be read, has more than 8 bits per grey level or
-            shows nothing.
+        InputError: no pictures, or one that `read_picture` refuses.
     """
-    files = [file for path in paths for file in (pictures_in(path) if path.is_dir() else [path])]
+    files: list[Path] = []
+    left_out: Counter[str] = Counter()
+    for path in paths:
+        if path.is_dir():
+            content = look_into(path, path, exclude)
+            files += content.pictures
+            left_out.update(content.counts())
+        else:
+            files.append(path)
     if not files:
-        raise InputError(f"{', '.join(map(str, paths))}: expected pictures, got an empty folder")
-    images = []
-    for file in files:
-        with open_picture(file) as picture:
-            if not _has_eight_bits(picture):
-                raise InputError(
-                    f"{file}: expected 8 bits per grey level, got more; save it as an 8-bit PNG, "
-                    "as bright as it is meant to be seen"
-                )
-            images.append(shrink(picture))
-        if np.ptp(images[-1]) == 0:
-            raise InputError(f"{file}: expected a picture, got the same grey everywhere")
-    return files, np.stack(images)
+        kinds = ", ".join(f"{n} {words}" for words, n in left_out.items() if n) or "an empty folder"
+        raise InputError(
+            f"{', '.join(map(str, paths))}: expected pictures ({', '.join(sorted(SUFFIXES))}), "
+            f"got {kinds}"
+        )
+    return files, np.stack([read_picture(file, side) for file in files]), dict(left_out)
+
+
+def read_picture(file: Path, side: int) -> NDArray[np.uint8]:
+    """Return a picture as grey (side, side) uint8, as bright as it is; see `to_square`.
+
+    Raises:
+        InputError: it cannot be read, has more than 8 bits per grey level or shows nothing.
+    """
+    with open_picture(file) as picture:
+        if not _has_eight_bits(picture):
+            raise InputError(
+                f"{file}: expected 8 bits per grey level, got more; save it as an 8-bit PNG, "
+                "as bright as it is meant to be seen"
+            )
+        image = to_square(picture, side)
+    if np.ptp(image) == 0:
+        raise InputError(f"{file}: expected a picture, got the same grey everywhere")
+    return image
 
 
 def _has_eight_bits(image: "ImageFile") -> bool:
     """Tell before decoding: of 16 bits in colour, Pillow keeps the upper 8 of what it calls RGB."""
     stored = str(image.tile)  # RGB;16B and the like; BGR;16 has 16 bits in all
     return not image.mode.startswith(WIDE) and not re.search(";16[BLN]", stored)
+
+
+def to_square(image: "Image", side: int) -> NDArray[np.uint8]:
+    """Return a picture as grey (side, side) uint8, as MedMNIST makes its images.
+
+    Grey, the centre cropped to the short side, PIL's bilinear filter: from BUSI's originals it
+    gives BreastMNIST's 64-, 128- and 224-pixel images to the byte (Yang et al. 2023,
+    https://doi.org/10.1038/s41597-022-01721-8). Before that the picture is turned the way up that
+    it is shown, and laid on black: what transparency hides is not shown. Grey levels of more than 8
+    bits are stretched from black to white.
+
+    Raises:
+        ValueError: its grey levels are not all finite.
+    """
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    wide = image.mode.startswith(WIDE)
+    grey = image.convert("F") if wide else _on_black(image).convert("L")
+    if wide and not np.isfinite(np.asarray(grey)).all():
+        raise ValueError("expected finite grey levels, got NaN or infinity")
+    short = min(grey.size)
+    left, top = (round((length - short) / 2) for length in grey.size)
+    square = grey.crop((left, top, left + short, top + short))
+    scaled = np.asarray(square.resize((side, side), Image.Resampling.BILINEAR))
+    if not wide:
+        return np.asarray(scaled, dtype=np.uint8)
+    # convert("L") would clip. Correlation ignores gain and offset.
+    lowest, highest = float(scaled.min()), float(scaled.max())
+    return ((scaled - lowest) * (255 / ((highest - lowest) or 1))).round().astype(np.uint8)
 
 
 def _on_black(image: "Image") -> "Image":
@@ -124,21 +248,3 @@ def _on_black(image: "Image") -> "Image":
         return image
     black = Image.new("RGBA", image.size, (0, 0, 0, 255))
     return Image.alpha_composite(black, image.convert("RGBA"))
-
-
-def shrink(image: "Image") -> NDArray[np.uint8]:
-    """Return a picture as grey (28, 28) uint8, as it is shown on black, by averaging areas.
-
-    It is turned the way up that it is shown. Grey levels of more than 8 bits are stretched from
-    black to white.
-    """
-    from PIL import Image, ImageOps
-
-    image = ImageOps.exif_transpose(image)
-    if not image.mode.startswith(WIDE):
-        grey = _on_black(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-        return np.asarray(grey, dtype=np.uint8)
-    # convert("L") would clip. Correlation ignores gain and offset.
-    wide = np.asarray(image.convert("F").resize((SIDE, SIDE), Image.Resampling.BOX))
-    lowest, highest = float(wide.min()), float(wide.max())
-    return ((wide - lowest) * (255 / ((highest - lowest) or 1))).round().astype(np.uint8)

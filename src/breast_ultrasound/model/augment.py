@@ -12,7 +12,8 @@ def augment(images: Tensor, params: AugmentParams, generator: Generator) -> Tens
     """Return randomly changed copies of images (B, 1, S, S), black −1 and white 1.
 
     Every image draws its own mirror, rotation, scale, shift, contrast, brightness, gamma, blur,
-    speckle and cut-out. The draws depend on `generator` (on the CPU) alone, and all zeros returns the images as given.
+    speckle and cut-out. The draws depend on `generator` (on the CPU) alone, and all zeros returns
+    the images as given.
     """
 
     def uniform(limit: float) -> Tensor:

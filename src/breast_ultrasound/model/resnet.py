@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from breast_ultrasound.params import ModelParams
 
-
 LEAST_DEVIATION = 0.02  # of grey levels from −1 to 1: images of nearly one grey stay so
 
 
