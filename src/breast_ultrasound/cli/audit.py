@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from breast_ultrasound.cli.options import Correlation, check_outputs
+from breast_ultrasound.cli.options import Correlation, Exclude, check_outputs, say_left_out
 from breast_ultrasound.console import printable
 
 
@@ -18,6 +18,7 @@ def audit(
         str, typer.Option(help="Names of the splits, with commas; default: all there are.")
     ] = "",
     correlation: Correlation = 0.95,
+    exclude: Exclude = None,
     fail_over: Annotated[
         int | None,
         typer.Option(min=0, help="Exit with 1 when more pairs than this cross the splits."),
@@ -27,22 +28,29 @@ def audit(
     sheet: Annotated[Path | None, typer.Option(help="Write a PNG of the pairs.")] = None,
 ) -> None:
     """Find near-duplicate images, above all those that cross the splits of a data set."""
-    from breast_ultrasound.data.audit import pair_rows, read_audit_set, summarise
+    from breast_ultrasound.data.audit import (
+        PAIR_COLUMNS,
+        pair_rows,
+        read_audit_set,
+        summarise,
+    )
     from breast_ultrasound.data.near_duplicates import find_near_duplicates
     from breast_ultrasound.evaluation.figures import near_duplicate_pairs
     from breast_ultrasound.files import write_csv, write_json
 
-    found = read_audit_set(images, list(dict.fromkeys(name for name in splits.split(",") if name)))
+    names = list(dict.fromkeys(name for name in splits.split(",") if name))
+    found, left_out = read_audit_set(images, names, exclude or [])
     read = [images / name for name in found.name.tolist()] if images.is_dir() else [images]
     check_outputs([json, csv, sheet], read)
-    duplicates = find_near_duplicates(found.images, correlation)
+    duplicates = find_near_duplicates(found.thumbnails, correlation)
     summary = summarise(found, duplicates, correlation)
     if json is not None:
         write_json(json, summary)
     if csv is not None:
-        write_csv(csv, *pair_rows(found, duplicates))
+        write_csv(csv, PAIR_COLUMNS, pair_rows(found, duplicates))
     if sheet is not None:
         near_duplicate_pairs(found.images, found.split, found.label, duplicates, sheet)
+    say_left_out(left_out)
     _show(summary)
     crossing = summary["cross_split_pairs"]
     if fail_over is not None and crossing > fail_over:

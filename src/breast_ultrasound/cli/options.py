@@ -1,16 +1,30 @@
 """What the subcommands share: options, and the check of what they write."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from breast_ultrasound.console import printable
 from breast_ultrasound.files import InputError
 
 Correlation = Annotated[
     float, typer.Option(min=0.5, max=1, help="Of pixels at 28×28: from here, near-duplicates.")
 ]
+
+
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(help="Pattern of paths to leave out, as '*_old/*'; may be given several times."),
+]
+
+
+def say_left_out(left_out: Mapping[str, int]) -> None:
+    """Say on stderr in one line what of the folders was left out, if anything was."""
+    words = ", ".join(f"{n} {kind}" for kind, n in left_out.items() if n)
+    if words:
+        typer.echo(f"not looked at: {printable(words)}", err=True)
 
 
 def check_outputs(outputs: Sequence[Path | None], inputs: Sequence[Path]) -> None:

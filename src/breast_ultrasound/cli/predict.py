@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from breast_ultrasound.cli.options import check_outputs
+from breast_ultrasound.cli.options import Exclude, check_outputs, say_left_out
 from breast_ultrasound.console import printable
 
 
@@ -15,6 +15,7 @@ def predict(
     dev: Annotated[
         Path, typer.Option(help="The dev images: tells which pictures are near-duplicates of one.")
     ] = Path("data/processed/dev.npz"),
+    exclude: Exclude = None,
     csv: Annotated[Path | None, typer.Option(help="Write one row per picture.")] = None,
 ) -> None:
     """Ask a trained model about pictures. For research: it is not a medical device."""
@@ -30,11 +31,12 @@ def predict(
     from breast_ultrasound.files import write_csv
 
     known = ImageSet.load(dev)
-    files, images = read_pictures(pictures)
+    files, images, left_out = read_pictures(pictures, trained.card.image_size, exclude or [])
     check_outputs([csv], [dev, *files])
     predictions = predict_images(images, trained, known)
     if csv is not None:
         rows = [one.row(file) for file, one in zip(files, predictions, strict=True)]
         write_csv(csv, COLUMNS, rows)
+    say_left_out(left_out)
     for file, prediction in zip(files, predictions, strict=True):
         typer.echo(printable(f"{file}: {prediction}"))

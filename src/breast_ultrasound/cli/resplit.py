@@ -37,8 +37,8 @@ def resplit(
     if images.is_dir():
         raise InputError(f"{images}: expected an npz file; of a folder, `audit --csv` names pairs")
     check_outputs([output, csv], [images])
-    found = read_audit_set(images, [])
-    duplicates = find_near_duplicates(found.images, correlation)
+    found, _ = read_audit_set(images, [])
+    duplicates = find_near_duplicates(found.thumbnails, correlation)
     split = assign_splits(found, duplicates, seed, without_conflicts)
     write_arrays(output, split_arrays(images, found, split))
     if csv is not None:

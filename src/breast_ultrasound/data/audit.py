@@ -1,17 +1,18 @@
 """Near-duplicates in any image set with splits: what `breast-ultrasound audit` reports."""
 
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dataset import SIDE
+from breast_ultrasound.data.folders import subfolders
+from breast_ultrasound.data.image_set import THUMBNAIL, ImageSet
 from breast_ultrasound.data.near_duplicates import NearDuplicates, conflicting
-from breast_ultrasound.data.pictures import open_picture, pictures_in, shrink
+from breast_ultrasound.data.pictures import look_into, open_picture, to_square, within
 from breast_ultrasound.data.resplit import clean_split
 from breast_ultrasound.files import BAD_ZIP, InputError, read_arrays
 
@@ -20,44 +21,35 @@ MAX_LABELS, MAX_GROUPS = 10, 20  # that a summary spells out
 MAX_NAMES = 10  # of arrays, that a message spells out
 
 
-@dataclass(frozen=True)
-class AuditSet:
-    """N images of any origin, as the search for near-duplicates wants them.
-
-    Attributes:
-        images: (N, 28, 28) uint8, grey, averaged down.
-        split: (N,) str, the split each belongs to.
-        label: (N,) str, its label, or nothing where there are none.
-        name: (N,) str, how to find it: a path, or a split and an index.
-    """
-
-    images: NDArray[np.uint8]
-    split: NDArray[np.str_]
-    label: NDArray[np.str_]
-    name: NDArray[np.str_]
-
-
-def read_audit_set(path: Path, splits: Sequence[str]) -> AuditSet:
+def read_audit_set(
+    path: Path, splits: Sequence[str], exclude: Sequence[str] = ()
+) -> tuple[ImageSet, dict[str, int]]:
     """Read a MedMNIST-style npz, or a folder with a folder of images for each split.
 
     Args:
         splits: which splits, by name; none means all that are there.
+        exclude: patterns of paths in the folder that are left out.
+
+    Returns:
+        the images, at 28 pixels, and what was left out: numbers by words.
 
     Raises:
         InputError: nothing there, fewer than two splits, or an image or array that is no image.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give an npz file or a folder of splits")
-    parts = _read_folder(path, splits) if path.is_dir() else _read_npz(path, splits)
-    if len({str(part.split[0]) for part in parts}) < 2:
-        have = ", ".join(str(part.split[0]) for part in parts) or "none"
+    if path.is_dir():
+        images, left_out = _read_folder(path, splits, exclude)
+    else:
+        images, left_out = _read_npz(path, splits), {}
+    found = list(dict.fromkeys(images.split.tolist()))
+    if len(found) < 2:
+        have = ", ".join(found) or "none"
         raise InputError(f"{path}: expected images of at least two splits, got {have}")
-    return AuditSet(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0]))
-    )
+    return images, left_out
 
 
-def _read_npz(path: Path, splits: Sequence[str]) -> list[AuditSet]:
+def _read_npz(path: Path, splits: Sequence[str]) -> ImageSet:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -70,27 +62,23 @@ def _read_npz(path: Path, splits: Sequence[str]) -> list[AuditSet]:
             f"{path}: expected arrays named train_images, test_images and the like, and "
             f"train_labels where there are labels, got {have}"
         )
-    parts = []
+    images, labels, origin, number = [], [], [], []
     for split in splits or found:
         wanted = [f"{split}_images", *({f"{split}_labels"} & set(names))]
         arrays = read_arrays(path, wanted)
-        images = _shrink(arrays[f"{split}_images"], f"{path}: {split}_images")
-        n_images = len(images)
+        thumbnails = _thumbnails(arrays[f"{split}_images"], f"{path}: {split}_images")
+        n_images = len(thumbnails)
         label = arrays.get(f"{split}_labels", np.full(n_images, NO_LABEL))
         if label.shape[:1] != (n_images,):
             raise InputError(
                 f"{path}: {split}: expected one label per image, got {n_images} images "
                 f"and labels of shape {label.shape}"
             )
-        parts.append(
-            AuditSet(
-                images,
-                np.full(n_images, split),
-                np.array([_words(row) for row in label], dtype=str),
-                np.array([f"{split}[{i}]" for i in range(n_images)], dtype=str),
-            )
-        )
-    return [part for part in parts if len(part.images)]
+        images.append(thumbnails)
+        labels += [_words(row) for row in label]
+        origin += [split] * n_images
+        number += [f"{split}[{i}]" for i in range(n_images)]
+    return ImageSet.of(np.concatenate(images), label=labels, split=origin, name=number)
 
 
 def _words(label: Any) -> str:
@@ -104,7 +92,7 @@ def _is_whole(value: Any) -> bool:
     )
 
 
-def _shrink(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
+def _thumbnails(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
     """Return images (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8 as grey (N, 28, 28)."""
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
@@ -115,51 +103,52 @@ def _shrink(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
         )
     if images.dtype != np.uint8:
         raise InputError(f"{name}: expected dtype uint8, got {images.dtype}")
-    if images.ndim == 3 and images.shape[1:] == (SIDE, SIDE):
+    if images.shape[1:] == (THUMBNAIL, THUMBNAIL):
         return images
     from PIL import Image
 
-    shrunk = np.empty((len(images), SIDE, SIDE), dtype=np.uint8)
+    thumbnails = np.empty((len(images), THUMBNAIL, THUMBNAIL), dtype=np.uint8)
     for i, image in enumerate(images):
-        shrunk[i] = shrink(Image.fromarray(image))
-    return shrunk
+        thumbnails[i] = to_square(Image.fromarray(image), THUMBNAIL)
+    return thumbnails
 
 
-def _read_folder(path: Path, splits: Sequence[str]) -> list[AuditSet]:
-    names = list(splits) or sorted(entry.name for entry in path.iterdir() if entry.is_dir())
-    parts = []
+def _read_folder(
+    path: Path, splits: Sequence[str], exclude: Sequence[str]
+) -> tuple[ImageSet, dict[str, int]]:
+    names = list(splits) or [folder.name for folder in subfolders(path)]
+    files: list[Path] = []
+    split_of: list[str] = []
+    left_out: Counter[str] = Counter()
     for split in names:
-        folder = path / split
-        if not folder.is_dir():
+        if not (path / split).is_dir():
             have = ", ".join(sorted(entry.name for entry in path.iterdir())) or "nothing"
-            raise InputError(f"{folder}: no such folder; {path} has {have}")
-        files = pictures_in(folder)
-        if files:
-            parts.append(
-                AuditSet(
-                    np.stack([_read_image(file, path) for file in files]),
-                    np.full(len(files), split),
-                    # split/label/image, as torchvision's ImageFolder has it
-                    np.array([_label_of(file, folder) for file in files], dtype=str),
-                    np.array([str(file.relative_to(path)) for file in files], dtype=str),
-                )
-            )
-    return parts
+            raise InputError(f"{path / split}: no such folder; {path} has {have}")
+        within(path / split, path)
+        content = look_into(path / split, path, exclude)
+        files += content.pictures
+        split_of += [split] * len(content.pictures)
+        left_out.update(content.counts())
+    images = np.empty((len(files), THUMBNAIL, THUMBNAIL), dtype=np.uint8)
+    for i, file in enumerate(files):
+        with open_picture(file) as picture:
+            images[i] = to_square(picture, THUMBNAIL)
+    found = ImageSet.of(
+        images,
+        label=[_label_of(file, path) for file in files],
+        split=split_of,
+        name=[file.relative_to(path).as_posix() for file in files],
+    )
+    return found, dict(left_out)
 
 
-def _label_of(file: Path, folder: Path) -> str:
-    parts = file.relative_to(folder).parts
-    return parts[0] if len(parts) > 1 else NO_LABEL
+def _label_of(file: Path, root: Path) -> str:
+    """Return the class of a picture: split/class/picture, as torchvision's ImageFolder has it."""
+    _, *below = file.relative_to(root).parts
+    return below[0] if len(below) > 1 else NO_LABEL
 
 
-def _read_image(file: Path, root: Path) -> NDArray[np.uint8]:
-    if not file.resolve().is_relative_to(root.resolve()):
-        raise InputError(f"{file}: expected a file in {root}, got a link out of it; copy it there")
-    with open_picture(file) as picture:
-        return shrink(picture)
-
-
-def summarise(images: AuditSet, duplicates: NearDuplicates, correlation: float) -> dict[str, Any]:
+def summarise(images: ImageSet, duplicates: NearDuplicates, correlation: float) -> dict[str, Any]:
     """Return counts: images, pairs, groups, and for each split the images that leak.
 
     An image leaks when it has a near-duplicate in another split.
@@ -186,35 +175,34 @@ def summarise(images: AuditSet, duplicates: NearDuplicates, correlation: float) 
     }
 
 
-def pair_rows(images: AuditSet, duplicates: NearDuplicates) -> tuple[list[str], list[list[Any]]]:
-    """Return a table of the pairs, the strongest first: column names, then rows."""
-    rows = []
+PAIR_COLUMNS = ("first", "second", "first_split", "second_split", "first_label", "second_label",
+                "correlation", "mirrored")  # fmt: skip
+
+
+def pair_rows(images: ImageSet, duplicates: NearDuplicates) -> Iterator[list[Any]]:
+    """Yield a row per pair, of `PAIR_COLUMNS`, the strongest first."""
     for i in np.argsort(-duplicates.correlation, kind="stable"):
         one, other = duplicates.pairs[i]
-        rows.append(
-            [
-                images.name[one],
-                images.name[other],
-                images.split[one],
-                images.split[other],
-                images.label[one],
-                images.label[other],
-                float(duplicates.correlation[i]),
-                int(duplicates.mirrored[i]),
-            ]
-        )
-    columns = ["first", "second", "first_split", "second_split", "first_label", "second_label"]
-    return [*columns, "correlation", "mirrored"], rows
+        yield [
+            images.name[one],
+            images.name[other],
+            images.split[one],
+            images.split[other],
+            images.label[one],
+            images.label[other],
+            float(duplicates.correlation[i]),
+            int(duplicates.mirrored[i]),
+        ]
 
 
-def in_conflict(images: AuditSet, duplicates: NearDuplicates) -> NDArray[np.bool_]:
+def in_conflict(images: ImageSet, duplicates: NearDuplicates) -> NDArray[np.bool_]:
     """Return which images, (N,), are of a group whose near-duplicates carry different labels."""
     first = duplicates.pairs[conflicting(images.label, duplicates), 0]
     return np.isin(duplicates.group, duplicates.group[first])
 
 
 def assign_splits(
-    images: AuditSet, duplicates: NearDuplicates, seed: int, without_conflicts: bool
+    images: ImageSet, duplicates: NearDuplicates, seed: int, without_conflicts: bool
 ) -> NDArray[np.str_]:
     """Return a split for each image, (N,), with near-duplicates in one; see `clean_split`.
 
@@ -231,7 +219,7 @@ def assign_splits(
     return split
 
 
-def split_arrays(path: Path, images: AuditSet, split: NDArray[np.str_]) -> dict[str, NDArray[Any]]:
+def split_arrays(path: Path, images: ImageSet, split: NDArray[np.str_]) -> dict[str, NDArray[Any]]:
     """Return the arrays of the npz file that `images` were read from, assigned by `split`."""
     present = list(dict.fromkeys(images.split.tolist()))
     arrays: dict[str, NDArray[Any]] = {}
@@ -243,7 +231,7 @@ def split_arrays(path: Path, images: AuditSet, split: NDArray[np.str_]) -> dict[
 
 
 def image_rows(
-    images: AuditSet, duplicates: NearDuplicates, split: NDArray[np.str_]
+    images: ImageSet, duplicates: NearDuplicates, split: NDArray[np.str_]
 ) -> tuple[list[str], list[list[Any]]]:
     """Return a table of where each image went: column names, then rows."""
     conflict = in_conflict(images, duplicates).astype(int)
@@ -252,7 +240,7 @@ def image_rows(
     return ["image", "label", "group", "conflict", "new_split"], rows
 
 
-def split_lines(images: AuditSet, split: NDArray[np.str_]) -> list[str]:
+def split_lines(images: ImageSet, split: NDArray[np.str_]) -> list[str]:
     """Say in a line for each split how many images of which label it has now."""
     lines = []
     for name in dict.fromkeys(images.split.tolist()):
@@ -268,7 +256,7 @@ def split_lines(images: AuditSet, split: NDArray[np.str_]) -> list[str]:
 
 
 def conflict_lines(
-    images: AuditSet, duplicates: NearDuplicates, split: NDArray[np.str_]
+    images: ImageSet, duplicates: NearDuplicates, split: NDArray[np.str_]
 ) -> list[str]:
     """Name the groups of near-duplicates with different labels, and say what became of them."""
     conflict = in_conflict(images, duplicates)

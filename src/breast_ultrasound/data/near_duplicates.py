@@ -59,7 +59,7 @@ class NearDuplicates:
 def standardise(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return each image's pixels, (N, H, W) → (N, H·W), with mean 0 and norm 1.
 
-    An image of one grey everywhere has no direction: it becomes zeros, which match nothing.
+    An image of one grey everywhere has no direction: it becomes zeros, which match no other.
     """
     pixels = images.reshape(len(images), -1).astype(np.float64)
     pixels -= pixels.mean(axis=1, keepdims=True)
@@ -78,15 +78,36 @@ def find_near_duplicates(images: NDArray[np.uint8], correlation: float) -> NearD
         images: (N, H, W) uint8.
         correlation: Pearson's r over pixels, in (0, 1).
 
-    Every pair is looked at, a block of images against a block, so memory grows with N and the
-    number of near-duplicates, and time with N². Groups are the connected components of the pairs.
+    Images of one grey everywhere are near-duplicates of those of the same grey. Every pair is
+    looked at, a block of images against a block, so memory grows with N and the number of
+    near-duplicates, and time with N². Groups are the connected components of the pairs.
     """
     pairs = _candidates(images, correlation - SINGLE_PRECISION)
     straight, mirror = _exact(images, pairs)
     best = np.maximum(straight, mirror).round(12)  # an image and its copy correlate at 1, not less
     kept = best >= correlation
-    parts = pairs[kept], np.clip(best[kept], -1, 1), (mirror > straight)[kept]
-    return NearDuplicates.joined(*parts, len(images))
+    blank = _blank_pairs(images)
+    together = np.concatenate([pairs[kept], blank])
+    order = np.lexsort(together.T[::-1])
+    return NearDuplicates.joined(
+        together[order],
+        np.concatenate([np.clip(best[kept], -1, 1), np.ones(len(blank))])[order],
+        np.concatenate([(mirror > straight)[kept], np.zeros(len(blank), dtype=np.bool_)])[order],
+        len(images),
+    )
+
+
+def _blank_pairs(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the pairs, (P, 2), of images of one and the same grey, which correlate with nothing."""
+    flat = images.reshape(len(images), -1)
+    if not flat.size:
+        return np.empty((0, 2), dtype=np.int64)
+    blank = np.nonzero(flat.min(axis=1) == flat.max(axis=1))[0]
+    pairs = [np.empty((0, 2), dtype=np.int64)]
+    for grey in np.unique(flat[blank, 0]):
+        alike = blank[flat[blank, 0] == grey]
+        pairs.append(alike[np.stack(np.triu_indices(len(alike), k=1), axis=1)])
+    return np.concatenate(pairs)
 
 
 def _alignments(

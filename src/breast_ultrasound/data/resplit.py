@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from breast_ultrasound.files import InputError
+
 
 def clean_split(
     label: NDArray[Any], group: NDArray[np.int64], split: NDArray[Any], seed: int
@@ -19,6 +21,9 @@ def clean_split(
     Each class is divided in the proportions of the sizes. Groups come first, the largest before
     the rest, each to a split that has room for it, at random; single images fill what is left. So
     every size is met, to the image, unless groups are too large for any split.
+
+    Raises:
+        InputError: a split is left without images.
     """
     rng = np.random.default_rng(seed)
     names, first, sizes = np.unique(split, return_index=True, return_counts=True)
@@ -44,6 +49,12 @@ def clean_split(
             chosen = slack.argmax()
         room[chosen] -= wanted
         result[groups[g]] = names[chosen]
+    if empty := set(names.tolist()) - set(result.tolist()):
+        raise InputError(
+            f"split {empty.pop()}: expected images for it, got none: near-duplicates stay "
+            f"together, and the largest of {len(groups)} groups has {n_members.max()} of "
+            f"{len(group)} images; raise the correlation, or leave frames of one scan out"
+        )
     return result
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.image_set import ImageSet
+from breast_ultrasound.data.image_set import ImageSet, thumbnails_of
 from breast_ultrasound.data.near_duplicates import best_correlation
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.arithmetic import Device
@@ -72,7 +72,7 @@ def predict_images(
     """Predict images, and look for those in dev that the model may remember.
 
     Args:
-        images: (N, 28, 28) uint8, grey.
+        images: (N, S, S) uint8, grey, of the model's size.
         dev: the set that the model was trained on, or on a subset of.
 
     Raises:
@@ -83,7 +83,7 @@ def predict_images(
             "--dev: expected the dev images of the model's pipeline, got others; give their file"
         )
     predictions = predict(model.classifier(), images, device)
-    similarity = best_correlation(images, dev.images)
+    similarity = best_correlation(thumbnails_of(images), dev.thumbnails)
     nearest = similarity.argmax(axis=1)
     is_near_duplicate = similarity.max(axis=1) >= model.card.near_duplicate_correlation
     return [
