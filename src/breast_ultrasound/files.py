@@ -155,7 +155,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([rounded(list(row)) for row in rows])
+        writer.writerows(rounded(list(row)) for row in rows)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, "NDArray[Any]"]) -> None:

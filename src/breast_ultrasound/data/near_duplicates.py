@@ -98,7 +98,7 @@ def find_near_duplicates(images: NDArray[np.uint8], correlation: float) -> NearD
 
 
 def _blank_pairs(images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the pairs, (P, 2), of images of one and the same grey, which correlate with nothing."""
+    """Return the pairs, (P, 2), of images of one and the same grey: they correlate with none."""
     flat = images.reshape(len(images), -1)
     if not flat.size:
         return np.empty((0, 2), dtype=np.int64)
