@@ -22,7 +22,7 @@ from tools.workspace import ROOT
 
 COLUMNS = (
     ("AUC of folds", "{fold_auc:.3f} ± {fold_auc_se:.3f}"),
-    ("− first row", "{minus_first:+.3f} ± {minus_first_se:.3f}"),
+    ("− first row", "{minus_first:+.3f} [{minus_first_low:+.3f}, {minus_first_high:+.3f}]"),
     ("AUC, one", "{single_auc:.3f}"),
     ("AUC, all", "{ensemble_auc:.3f}"),
     ("accuracy, one", "{accuracy:.3f}"),

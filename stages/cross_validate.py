@@ -39,7 +39,7 @@ def main(
     )
     write_arrays(out_of_fold, {"logits": validation.logits})
     write_csv(fold_scores, *fold_rows(validation))
-    summary = summarise(validation, images)
+    summary = summarise(validation, images, settings.evaluate.confidence)
     write_json(metrics, {**summary, "trained_on": execute.trained_on})
     auc, pooled = summary["auc"], summary["pooled"]
     typer.echo(

@@ -38,7 +38,8 @@ def main(
         name: predict(model.classifier().to(found), images.images, found)
         for name, model in models.items()
     }
-    scores = summarise(predictions, images, settings.evaluate, settings.seed)
+    points = {name: model.card.operating_points for name, model in models.items()}
+    scores = summarise(predictions, points, images, settings.evaluate, settings.seed)
     write_json(metrics, {**scores, "scored_on": scored_on})
     write_curves(predictions, images.malignant, plots)
     figures.results(scores, plots / "results.png")

@@ -41,12 +41,15 @@ def main(
         name: predict(model.classifier().to(found), test.images, found)
         for name, model in result.models.items()
     }
-    scores = summarise(predictions, test, settings.evaluate, seed)
+    points = {name: model.card.operating_points for name, model in result.models.items()}
+    scores = summarise(predictions, points, test, settings.evaluate, seed)
     content = {
         "data": {"images": {"dev": len(dev), "test": len(test)}, "leaked": int(test.leaked.sum())},
         "lr": result.lr,
         "grid_search": grid.summarise(result.ranking),
-        "cross_validate": cross_validation.summarise(result.validation, dev),
+        "cross_validate": cross_validation.summarise(
+            result.validation, dev, settings.evaluate.confidence
+        ),
         "evaluate": scores,
     }
     write_json(metrics, {**content, "trained_on": execute.trained_on, "scored_on": scored_on})

@@ -27,6 +27,15 @@ def say_left_out(left_out: Mapping[str, int]) -> None:
         typer.echo(f"not looked at: {printable(words)}", err=True)
 
 
+def find_operating_point(points: Mapping[str, float], name: str) -> float:
+    """Return a model's threshold; raises InputError where it has none of that name."""
+    if name not in points:
+        raise InputError(
+            f"--operating-point: expected one of the model's, {', '.join(points)}, got {name!r}"
+        )
+    return points[name]
+
+
 def check_outputs(outputs: Sequence[Path | None], inputs: Sequence[Path]) -> None:
     """Refuse to write over what is read."""
     for output in outputs:

@@ -5,7 +5,12 @@ from typing import Annotated
 
 import typer
 
-from breast_ultrasound.cli.options import Exclude, check_outputs, say_left_out
+from breast_ultrasound.cli.options import (
+    Exclude,
+    check_outputs,
+    find_operating_point,
+    say_left_out,
+)
 from breast_ultrasound.console import printable
 
 
@@ -15,6 +20,9 @@ def predict(
     dev: Annotated[
         Path, typer.Option(help="The dev images: tells which pictures are near-duplicates of one.")
     ] = Path("data/processed/dev.npz"),
+    operating_point: Annotated[
+        str, typer.Option(help="From which probability on malignant is predicted; see the card.")
+    ] = "half",
     exclude: Exclude = None,
     csv: Annotated[Path | None, typer.Option(help="Write one row per picture.")] = None,
 ) -> None:
@@ -23,6 +31,7 @@ def predict(
     from breast_ultrasound.model.artifact import load_model
 
     trained = load_model(model)
+    threshold = find_operating_point(trained.card.operating_points, operating_point)
     limit_process(trained.card.config.training.arithmetic, "cpu")
 
     from breast_ultrasound.data.image_set import ImageSet
@@ -33,7 +42,7 @@ def predict(
     known = ImageSet.load(dev)
     files, images, left_out = read_pictures(pictures, trained.card.image_size, exclude or [])
     check_outputs([csv], [dev, *files])
-    predictions = predict_images(images, trained, known)
+    predictions = predict_images(images, trained, known, threshold)
     if csv is not None:
         rows = [one.row(file) for file, one in zip(files, predictions, strict=True)]
         write_csv(csv, COLUMNS, rows)

@@ -1,15 +1,19 @@
-"""Scores of probabilities of malignant, and bootstrap intervals over near-duplicate groups."""
+"""Scores of probabilities of malignant, with intervals over near-duplicate groups."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from breast_ultrasound.evaluation.intervals import auc_interval, share_interval
 from breast_ultrasound.params import EvaluateParams
 from breast_ultrasound.ranking import auc, average_precision
 
-N_BINS = 10  # of the calibration error
+N_BINS = 10  # of the calibration curve
+MAX_SLOPE = 100.0  # of a calibration; scores that separate the classes have none
+MAX_STEPS, MAX_STEP = 50, 5.0  # of Newton's method
 Scores = dict[str, float]
 
 
@@ -21,10 +25,12 @@ def scores(malignant: NDArray[np.bool_], probability: NDArray[np.float64]) -> Sc
         probability: (N,) float64 in [0, 1], of malignant; from ½ on malignant is predicted.
 
     Returns:
-        `auc`, `accuracy`, `balanced_accuracy`, `sensitivity`, `specificity`, `f1` and `aupr` with
+        `auc`, `accuracy`, `balanced_accuracy`, `sensitivity`, `specificity`,
+        `sensitivity_at_90_specificity`, `f1` and `aupr` with
         malignant as the positive class; `benign_f1` and `benign_aupr` with benign as the positive
-        one, as other projects print them; `brier`, `log_loss` and `calibration_error`, lower is
-        better. AUPR is scikit-learn's average precision.
+        one, as other projects print them; `brier` and `log_loss`, lower is better;
+        `calibration_slope`, best at 1, and `calibration_in_the_large`, best at 0. AUPR is
+        scikit-learn's average precision.
     """
     predicted = probability >= 0.5
     tp = int((predicted & malignant).sum())
@@ -34,18 +40,21 @@ def scores(malignant: NDArray[np.bool_], probability: NDArray[np.float64]) -> Sc
     n_wrong = len(malignant) - tp - tn
     of_truth = np.where(malignant, probability, 1 - probability)
     sensitivity, specificity = tp / n_malignant, tn / n_benign
+    slope, in_the_large = calibration_line(malignant, probability)
     return {
         **headline_scores(malignant, probability),
         "balanced_accuracy": (sensitivity + specificity) / 2,
         "sensitivity": sensitivity,
         "specificity": specificity,
+        "sensitivity_at_90_specificity": sensitivity_at_90_specificity(malignant, probability),
         "f1": 2 * tp / (2 * tp + n_wrong) if tp or n_wrong else 0.0,
         "aupr": average_precision(malignant, probability),
         "benign_f1": 2 * tn / (2 * tn + n_wrong) if tn or n_wrong else 0.0,
         "benign_aupr": average_precision(~malignant, 1 - probability),
         "brier": float(((probability - malignant) ** 2).mean()),
         "log_loss": float(-np.log(np.clip(of_truth, 1e-7, 1)).mean()),
-        "calibration_error": calibration_error(malignant, probability),
+        "calibration_slope": slope,
+        "calibration_in_the_large": in_the_large,
     }
 
 
@@ -57,14 +66,60 @@ def headline_scores(malignant: NDArray[np.bool_], probability: NDArray[np.float6
     }
 
 
-def calibration_error(malignant: NDArray[np.bool_], probability: NDArray[np.float64]) -> float:
-    """Return the expected calibration error over 10 equal bins of the probability of malignant.
+def sensitivity_at_90_specificity(
+    malignant: NDArray[np.bool_], probability: NDArray[np.float64]
+) -> float:
+    """Return the share of malignant images above all but 10 % of the benign ones, at most."""
+    benign = np.sort(probability[~malignant])
+    cut = benign[math.ceil(0.9 * len(benign)) - 1]  # as many benign images are not above it
+    return float((probability[malignant] > cut).mean())
 
-    It is the mean gap between the share of malignant images and the mean probability, weighted by
-    bin counts (Naeini et al. 2015, https://doi.org/10.1609/aaai.v29i1.9602).
+
+def calibration_line(
+    malignant: NDArray[np.bool_], probability: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return calibration slope and calibration-in-the-large.
+
+    The slope of a logistic regression of the truth on the log odds: 1 is right, less means that
+    probabilities are too extreme. In the large: what has to be added to the log odds, as they are,
+    for the mean probability to be right; 0 is right, more means that malignant is more frequent
+    than said (Van Calster et al. 2016, https://doi.org/10.1016/j.jclinepi.2015.12.005).
+
+    Args:
+        malignant: (N,) bool, both classes present.
+        probability: (N,) float64; 0 and 1 count as 1e-7 from them.
     """
-    rows = calibration_bins(malignant, probability)
-    return sum(n * abs(share - mean) for mean, share, n in rows) / len(malignant)
+    from scipy.special import logit
+
+    odds = logit(np.clip(probability, 1e-7, 1 - 1e-7))
+    columns = np.stack([np.ones(len(odds)), odds], axis=1)
+    none = np.zeros(len(odds))
+    slope = float(_logistic(columns, malignant, none)[1]) if np.ptp(odds) else 0.0
+    large = float(_logistic(columns[:, :1], malignant, odds)[0])
+    return min(max(slope, -MAX_SLOPE), MAX_SLOPE), large
+
+
+def _logistic(
+    columns: NDArray[np.float64], truth: NDArray[np.bool_], offset: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the weights, (K,), of least log loss by Newton's steps.
+
+    Scikit-learn's knows no offset, and a bootstrap asks for thousands. Where the scores separate
+    the classes the weights grow without end: the last step's are returned.
+    """
+    from scipy.special import expit
+
+    weights = np.zeros(columns.shape[1])
+    for _ in range(MAX_STEPS):
+        mean = expit(columns @ weights + offset)
+        curvature = (columns * (mean * (1 - mean))[:, None]).T @ columns
+        curvature += 1e-9 * np.eye(len(weights))
+        step = np.linalg.solve(curvature, columns.T @ (truth - mean))
+        longest = np.abs(step).max()
+        weights = weights + step * min(1.0, MAX_STEP / longest if longest else 1.0)
+        if longest < 1e-9 or np.abs(weights).max() > MAX_SLOPE:
+            break
+    return weights
 
 
 def calibration_bins(
@@ -110,6 +165,53 @@ def bootstrap(
         low, high = np.quantile([sample[name] for sample in samples], [tail, 1 - tail])
         intervals[name] = (float(low), float(high))
     return intervals
+
+
+def closed_intervals(
+    malignant: NDArray[np.bool_],
+    probability: NDArray[np.float64],
+    group: NDArray[np.int64],
+    confidence: float,
+) -> dict[str, tuple[float, float]]:
+    """Return the intervals of scores for which a bootstrap's percentiles cover less well.
+
+    They are those of `auc`, `accuracy`, `sensitivity` and `specificity`; see
+    `evaluation/intervals.py`.
+    """
+    right = (probability >= 0.5) == malignant
+    return {
+        "auc": auc_interval(malignant, probability, group, confidence),
+        "accuracy": share_interval(right, group, confidence),
+        "sensitivity": share_interval(right[malignant], group[malignant], confidence),
+        "specificity": share_interval(right[~malignant], group[~malignant], confidence),
+    }
+
+
+def scores_with_intervals(
+    malignant: NDArray[np.bool_],
+    probability: NDArray[np.float64],
+    group: NDArray[np.int64],
+    interval: EvaluateParams,
+    seed: int,
+) -> Scores:
+    """Return every score, each with the ends of its interval as `…_low` and `…_high`."""
+
+    def score(drawn: NDArray[np.int64]) -> Scores:
+        truth = malignant[drawn]
+        return {} if truth.all() or not truth.any() else scores(truth, probability[drawn])
+
+    values = score(np.arange(len(malignant)))
+    ends = bootstrap(score, group, interval.n_bootstrap, interval.confidence, seed)
+    ends |= closed_intervals(malignant, probability, group, interval.confidence)
+    return {
+        name: number
+        for key, value in values.items()
+        for name, number in (
+            (key, value),
+            (f"{key}_low", ends[key][0]),
+            (f"{key}_high", ends[key][1]),
+        )
+    }
 
 
 def auc_difference(

@@ -1,7 +1,7 @@
 """Scores of models on labelled images, all images and subsets, with paired intervals.
 
-Every interval comes of one bootstrap: each resample scores every model on every subset, so that
-differences are paired.
+Differences come of one bootstrap: each resample scores every model on every subset, so that they
+are paired.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +14,12 @@ from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.metrics import (
     Scores,
     bootstrap,
+    closed_intervals,
     headline_scores,
     mean_and_sd,
     scores,
 )
+from breast_ultrasound.evaluation.operating_points import scores_at
 from breast_ultrasound.model.classifier import Predictions
 from breast_ultrasound.params import EvaluateParams
 
@@ -69,6 +71,7 @@ def compare(
 
     values = score_all(np.arange(len(test)))
     intervals = bootstrap(score_all, test.group, interval.n_bootstrap, interval.confidence, seed)
+    intervals |= _closed(models, test, masks, interval.confidence)
     tree: dict[str, Any] = {}
     for name, value in values.items():
         *path, leaf = name.split(".")
@@ -78,6 +81,23 @@ def compare(
         low, high = intervals[name]
         branch |= {leaf: value, f"{leaf}_low": low, f"{leaf}_high": high}
     return tree
+
+
+def _closed(
+    models: Mapping[str, Predictions],
+    test: ImageSet,
+    masks: Mapping[str, NDArray[np.bool_]],
+    confidence: float,
+) -> dict[str, tuple[float, float]]:
+    """Return the intervals that need no bootstrap, by `<model>.<subset>.<score>`."""
+    return {
+        f"{name}.{subset}.{score}": ends
+        for name, model in models.items()
+        for subset, mask in masks.items()
+        for score, ends in closed_intervals(
+            test.malignant[mask], model.probability[mask], test.group[mask], confidence
+        ).items()
+    }
 
 
 def _flat(rows: Rows) -> dict[str, float]:
@@ -107,18 +127,33 @@ def _differences(rows: Rows, contrasts: Sequence[tuple[str, str]]) -> dict[str, 
 
 
 def summarise(
-    models: Mapping[str, Predictions], test: ImageSet, interval: EvaluateParams, seed: int
+    models: Mapping[str, Predictions],
+    points: Mapping[str, Mapping[str, float]],
+    test: ImageSet,
+    interval: EvaluateParams,
+    seed: int,
 ) -> dict[str, Any]:
     """Return the content of metrics/evaluate.json.
 
     Args:
         models: by the names `baseline` and `final`.
+        points: the operating points of each, thresholds by name.
     """
     contrast = ("final", "baseline")
     tree = compare(models, test, [contrast], scores, interval, seed)
     tree.pop("leaked_minus_leak_free", None)
     for name, model in models.items():
         tree[name]["single"] = _single(model, test)
+        tree[name]["operating_points"] = {
+            subset: scores_at(
+                test.malignant[mask],
+                model.probability[mask],
+                test.group[mask],
+                points[name],
+                interval.confidence,
+            )
+            for subset, mask in subsets_of(test).items()
+        }
     return tree
 
 

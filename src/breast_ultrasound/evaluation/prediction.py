@@ -31,6 +31,7 @@ class Prediction:
 
     Attributes:
         probability: of malignant, calibrated, in [0, 1].
+        threshold: from which on malignant is predicted.
         lowest, highest: that of single networks of the ensemble, with the same calibration.
         near_duplicate: index of the dev image that the picture is a near-duplicate of, the nearest
             one. The final model has learned from all of dev, others from a subset. None: there is
@@ -38,14 +39,15 @@ class Prediction:
     """
 
     probability: float
+    threshold: float
     lowest: float
     highest: float
     near_duplicate: int | None
 
     @property
     def malignant(self) -> bool:
-        """Whether malignant is predicted: it is more probable than not."""
-        return self.probability >= 0.5
+        """Whether malignant is predicted, at the operating point asked for."""
+        return self.probability >= self.threshold
 
     def __str__(self) -> str:
         predicted = "malignant" if self.malignant else "not malignant"
@@ -67,13 +69,18 @@ class Prediction:
 
 
 def predict_images(
-    images: NDArray[np.uint8], model: TrainedModel, dev: ImageSet, device: Device = "cpu"
+    images: NDArray[np.uint8],
+    model: TrainedModel,
+    dev: ImageSet,
+    threshold: float = 0.5,
+    device: Device = "cpu",
 ) -> list[Prediction]:
     """Predict images, and look for those in dev that the model may remember.
 
     Args:
         images: (N, S, S) uint8, grey, of the model's size.
         dev: the set that the model was trained on, or on a subset of.
+        threshold: the probability from which on malignant is predicted.
 
     Raises:
         InputError: the model's set was another.
@@ -89,6 +96,7 @@ def predict_images(
     return [
         Prediction(
             float(probability),
+            threshold,
             float(members.min()),
             float(members.max()),
             int(duplicate) if known else None,

@@ -31,6 +31,7 @@ class ModelCard(Section):
         transform: how a picture of another size becomes such an image.
         near_duplicate_correlation: from which an image counts as one that it learned from.
         seeds: of each member, in order.
+        operating_points: probabilities from which malignant is predicted, by name; `half` is ½.
         temperature, offset: logits / temperature + offset is the log odds of malignant.
         data: SHA-256 of the dev images and labels, of which it learned from all or a subset.
         versions: of the packages that trained it.
@@ -39,12 +40,13 @@ class ModelCard(Section):
             configuration, calibrated on the same scores; `val_auc` is the best epoch's.
     """
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     config: TrainingConfig
     image_size: Side
     transform: str
     near_duplicate_correlation: float
     seeds: list[int]
+    operating_points: dict[str, float]
     temperature: float
     offset: float
     data: str

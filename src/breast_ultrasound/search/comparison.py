@@ -19,7 +19,8 @@ def comparison_row(
 
     Returns:
         `fold_auc` and `minus_first`, means over folds, each with `…_se`, its corrected standard
-        error; `single_auc` and `accuracy` of one network per image, means over repeats and folds;
+        error, and the latter with `…_low` and `…_high`, the ends of its 95 % interval by Student's
+        t; `single_auc` and `accuracy` of one network per image, means over repeats and folds;
         `ensemble_auc` and `ensemble_accuracy` of the mean over the repeats, calibrated on the same
         images, as `pooled` in metrics/cross_validate.json.
     """
@@ -34,6 +35,13 @@ def comparison_row(
         "fold_auc_se": standard_error(aucs, n_splits),
         "minus_first": float(difference.mean()),
         "minus_first_se": standard_error(difference, n_splits),
+        **dict(
+            zip(
+                ("minus_first_low", "minus_first_high"),
+                t_interval(difference, n_splits),
+                strict=True,
+            )
+        ),
         "single_auc": single_auc(result.logits, dev.malignant),
         "accuracy": float(np.mean([row["accuracy"] for row in result.fold_scores])),
         "ensemble_auc": ensemble["auc"],
@@ -50,6 +58,16 @@ def standard_error(values: NDArray[np.float64], n_splits: int) -> float:
     deviation at five splits.
     """
     return float(values.std(ddof=1) * np.sqrt(1 / len(values) + 1 / (n_splits - 1)))
+
+
+def t_interval(
+    values: NDArray[np.float64], n_splits: int, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return the interval of a mean over n folds: its corrected error, times Student's t."""
+    from scipy.special import stdtrit
+
+    half = standard_error(values, n_splits) * stdtrit(len(values) - 1, (1 + confidence) / 2)
+    return float(values.mean() - half), float(values.mean() + half)
 
 
 def comparison_rows(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from breast_ultrasound.data.folds import Fold, make_folds
 from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.calibration import platt_scaling
-from breast_ultrasound.evaluation.metrics import Scores, mean_and_sd, scores
+from breast_ultrasound.evaluation.metrics import Scores, closed_intervals, mean_and_sd, scores
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.ranking import auc
 from breast_ultrasound.search.fold_runs import Execute, refuse_diverged, run_on
@@ -93,7 +93,7 @@ def _cross_fitted(
     return rows
 
 
-def summarise(validation: CrossValidation, dev: ImageSet) -> dict[str, Any]:
+def summarise(validation: CrossValidation, dev: ImageSet, confidence: float) -> dict[str, Any]:
     """Return the content of metrics/cross_validate.json.
 
     `pooled` scores the mean logit of each image over the repeats, with a calibration chosen
@@ -102,10 +102,13 @@ def summarise(validation: CrossValidation, dev: ImageSet) -> dict[str, Any]:
     """
     pooled = validation.logits.mean(axis=0)
     probability = platt_scaling(pooled, dev.malignant).probability(pooled)
+    closed = closed_intervals(dev.malignant, probability, dev.group, confidence)
     return {
         **mean_and_sd(validation.fold_scores),
         "pooled": {
             **scores(dev.malignant, probability),
+            **{f"{name}_low": low for name, (low, _) in closed.items()},
+            **{f"{name}_high": high for name, (_, high) in closed.items()},
             "single_auc": single_auc(validation.logits, dev.malignant),
         },
     }

@@ -16,6 +16,7 @@ from breast_ultrasound.evaluation.calibration import (
     platt_scaling,
 )
 from breast_ultrasound.evaluation.metrics import scores
+from breast_ultrasound.evaluation.operating_points import HALF, choose_operating_points
 from breast_ultrasound.files import InputError, read_arrays
 from breast_ultrasound.model.artifact import ModelCard, TrainedModel
 from breast_ultrasound.model.training import TrainingConfig
@@ -48,7 +49,8 @@ def train_models(
         plan: the runs of `baseline` and of `final`. The longest run comes first: the others run
             beside it.
         out_of_fold: (N,) logits of the final configuration, of images not learned from: the
-            ensemble is calibrated on them. The baseline is not calibrated.
+            ensemble is calibrated on them, and has its operating points from them. The baseline is
+            not calibrated, and predicts from ½ on.
         near_duplicate_correlation: for the cards.
 
     Returns:
@@ -58,15 +60,19 @@ def train_models(
     results = execute(runs, ", ".join(plan))
     refuse_diverged(runs, results)
     calibrated = platt_scaling(out_of_fold, execute.malignant)
-    estimates = scores(execute.malignant, calibrated.probability(out_of_fold))
+    probability = calibrated.probability(out_of_fold)
+    estimates = scores(execute.malignant, probability)
+    points = choose_operating_points(execute.malignant, probability)
     models, place = {}, 0
     for name, own_runs in plan.items():
         own = results[place : place + len(own_runs)]
         place += len(own_runs)
         calibration, named = calibrated, {f"out_of_fold_{k}": v for k, v in estimates.items()}
+        own_points = points
         if name == "baseline":
             calibration, named = NOT_CALIBRATED, {"val_auc": float(own[0].val_auc.max())}
-        card = _card(own_runs, calibration, named, near_duplicate_correlation, execute)
+            own_points = {HALF: points[HALF]}
+        card = _card(own_runs, calibration, own_points, named, near_duplicate_correlation, execute)
         models[name] = TrainedModel(card, [result.weights for result in own]), history_of(own)
     return models
 
@@ -74,6 +80,7 @@ def train_models(
 def _card(
     runs: Sequence[Run],
     calibration: Calibration,
+    points: Mapping[str, float],
     estimates: Mapping[str, float],
     near_duplicate_correlation: float,
     execute: Executor,
@@ -84,6 +91,7 @@ def _card(
         transform=TRANSFORM,
         near_duplicate_correlation=near_duplicate_correlation,
         seeds=[run.seed for run in runs],
+        operating_points=dict(points),
         temperature=calibration.temperature,
         offset=calibration.offset,
         data=execute.data_digest,
