@@ -1,7 +1,7 @@
 """What models score on another hospital's images, and what learning from those is worth."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from breast_ultrasound.data.dev_and_test import find_known
 from breast_ultrasound.data.folds import make_folds
 from breast_ultrasound.data.image_set import ImageSet, joined
 from breast_ultrasound.evaluation.calibration import platt_scaling
+from breast_ultrasound.evaluation.external import ScoredImages
 from breast_ultrasound.model.artifact import TrainedModel
 from breast_ultrasound.model.classifier import predict
 from breast_ultrasound.model.training import TrainingConfig
@@ -19,29 +20,6 @@ from breast_ultrasound.runs.execute import Executor, Resources
 from breast_ultrasound.runs.run import Run
 from breast_ultrasound.search.cross_validation import SEARCH_REPEAT
 from breast_ultrasound.search.fold_runs import refuse_diverged
-
-
-@dataclass(frozen=True)
-class ScoredImages:
-    """Images, and the probabilities that some model gives them, which did not learn from them.
-
-    Attributes:
-        learned_from, scored_on: in words.
-        images: N images.
-        probability: (N,) float64 of malignant.
-    """
-
-    learned_from: str
-    scored_on: str
-    images: ImageSet
-    probability: NDArray[np.float64]
-
-    def subset(self, chosen: NDArray[np.bool_], scored_on: str) -> "ScoredImages":
-        """Return those that a mask, (N,) bool, chooses, under another name."""
-        images = self.images.subset(chosen)
-        return replace(
-            self, scored_on=scored_on, images=images, probability=self.probability[chosen]
-        )
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,23 @@
 """The same images at 28, 64, 128 and 224 pixels, each size with the same folds and search."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from breast_ultrasound.data.busbra import read_busbra, reports
 from breast_ultrasound.data.folds import make_folds
 from breast_ultrasound.data.image_set import ImageSet, joined
+from breast_ultrasound.data.source import read_kept
 from breast_ultrasound.evaluation.calibration import platt_scaling
+from breast_ultrasound.evaluation.external import ScoredImages
 from breast_ultrasound.model.resnet import count_flops
 from breast_ultrasound.model.training import TrainingConfig
-from breast_ultrasound.params import Params, Stem
+from breast_ultrasound.params import OFFICIAL_SIDES, Params, Stem
 from breast_ultrasound.runs.execute import Executor, Resources
-from breast_ultrasound.search.external import FoldNetworks, ScoredImages, networks_on_folds
+from breast_ultrasound.search.external import FoldNetworks, networks_on_folds
 from breast_ultrasound.search.fold_runs import fold_auc, run_on, short
 
 # What brings images of each size to maps of 28 to 56 pixels: the cost stays within a factor of 10.
@@ -86,6 +91,49 @@ def score_at(
         scored.insert(2, scored[1].subset(~test.leaked, "leak-free test"))
     flops = count_flops(own.model, side) * own.training.n_epochs
     return Resolution(side, own, flops, networks, scored)
+
+
+def compare_sizes(
+    config: TrainingConfig,
+    dev: ImageSet,
+    test: ImageSet,
+    busbra_folder: Path,
+    params: Params,
+    resources: Resources,
+    cache: Path | None,
+) -> list[Resolution]:
+    """Score every size of BreastMNIST, the smallest first.
+
+    Args:
+        cache: the program's cache folder, where official files are kept.
+    """
+    cut, sizes = params.preprocess.near_duplicate_correlation, []
+    for side in OFFICIAL_SIDES:
+        official = read_kept(side, params.data.search_path, cache)
+        elsewhere = read_busbra(busbra_folder, side, cut)
+        elsewhere = elsewhere.subset(reports(elsewhere))
+        own = at_side(dev, official), at_side(test, official)
+        sizes.append(score_at(side, config, *own, elsewhere, params, resources))
+    return sizes
+
+
+def summarise(sizes: Sequence[Resolution], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the content of metrics/studies/resolution.json.
+
+    Args:
+        rows: the scores of all sizes' images, in order.
+    """
+    content: dict[str, Any] = {}
+    for size in sizes:
+        own = [row for row in rows if row["learned_from"] == f"{size.side} pixels"]
+        content[str(size.side)] = {
+            "stem": size.config.model.stem,
+            "lr": size.config.lr,
+            "flops": size.flops,
+            **{str(row["scored_on"]).replace(", ", "_").replace("-", "_").replace(" ", "_"): row
+               for row in own},
+        }  # fmt: skip
+    return content
 
 
 def _tuned(
