@@ -117,6 +117,14 @@ def fetch_official(side: int, search_path: Sequence[str], target: Path, cache: P
     )
 
 
+def read_kept(side: int, search_path: Sequence[str], cache: Path | None) -> ImageSet:
+    """Return the images of the official file of a size, which is found as `fetch_official` does."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, file_name(side))
+        fetch_official(side, search_path, target, cache)
+        return read_official(target)
+
+
 def _files_of(search_path: Sequence[str], name: str) -> tuple[list[Path], list[str]]:
     """Return the file's path in each folder, and what is wrong with folders that are not to be had.
 

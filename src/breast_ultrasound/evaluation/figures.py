@@ -293,6 +293,24 @@ def augmentation(effects: Mapping[str, Any], path: Path) -> None:
         axes.set_xlabel("AUC with augmentation − without, one network")
 
 
+def forest(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw the AUC of each row of `score_rows` on its interval, by what it was scored on."""
+    places = list(dict.fromkeys(row["scored_on"] for row in rows))
+    ordered = sorted(rows, key=lambda row: places.index(row["scored_on"]))
+    colours = dict(zip(places, (FINAL_COLOUR, MALIGNANT_COLOUR, BENIGN_COLOUR, BASELINE_COLOUR),
+                       strict=False))  # fmt: skip
+    labelled = [
+        (f"{row['learned_from']} → {row['scored_on']}, {row['images']} images", row,
+         colours.get(row["scored_on"], BASELINE_COLOUR))
+        for row in ordered
+    ]  # fmt: skip
+    with _figure(path, figsize=(8, 0.8 + 0.42 * len(rows))) as figure:
+        axes = figure.subplots()
+        _intervals(axes, labelled, "auc")
+        axes.axvline(0.5, color="black", lw=0.8, ls="--")
+        axes.set_xlabel("AUC, with its 95 % interval over patients and near-duplicates")
+
+
 def _intervals(axes: "Axes", rows: Sequence[tuple[str, Any, str]], name: str) -> None:
     """Draw the score `name` of each labelled row as a dot on its interval."""
     for y, (_, row, colour) in enumerate(rows):

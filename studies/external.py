@@ -1,0 +1,61 @@
+"""What the models score on another hospital's images, and learning from those. Reads test."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+
+
+def main(
+    dev: Annotated[Path, typer.Option(help="The dev images.")],
+    test: Annotated[Path, typer.Option(help="The test images.")],
+    config: Annotated[Path, typer.Option(help="The chosen configuration.")],
+    baseline: Annotated[Path, typer.Option(help="Folder of the baseline.")],
+    final: Annotated[Path, typer.Option(help="Folder of the final model.")],
+    metrics: Annotated[Path, typer.Option(help="Written: scores with intervals.")],
+    plots: Annotated[Path, typer.Option(help="Written: folder of the table and the figure.")],
+    params: ParamsFile = Path("params.yaml"),
+    workers: Workers = 0,
+    device: Device = "auto",
+    cache: Cache = None,
+) -> None:
+    """Write scores at home and on BUS-BRA: of the pipeline's models, the reverse, and both."""
+    from breast_ultrasound.data.busbra import find_busbra, read_busbra
+    from breast_ultrasound.data.image_set import ImageSet
+    from breast_ultrasound.evaluation import figures
+    from breast_ultrasound.evaluation.external import key_of_row, score_rows, table_of
+    from breast_ultrasound.files import write_csv, write_json
+    from breast_ultrasound.model.arithmetic import describe, limit_process
+    from breast_ultrasound.model.artifact import load_model
+    from breast_ultrasound.model.training import read_config
+    from breast_ultrasound.params import load_params
+    from breast_ultrasound.runs.execute import find_resources
+    from breast_ultrasound.search.external import external_predictions
+
+    settings, chosen = load_params(params), read_config(config)
+    known, images = ImageSet.load(dev), ImageSet.load(test)
+    cut = settings.preprocess.near_duplicate_correlation
+    busbra = read_busbra(find_busbra(settings.data.search_path), known.side, cut)
+    models = {"baseline": load_model(baseline), "final": load_model(final)}
+    arithmetic = chosen.training.arithmetic
+    resources = find_resources(device, arithmetic, workers, cache)
+    scored_on = limit_process(arithmetic, resources.device)
+    scored = external_predictions(models, chosen, known, images, busbra, settings, resources)
+    rows = score_rows(scored, settings.evaluate, settings.seed)
+    trained_on = describe(arithmetic, resources.device)
+    content = {key_of_row(row): row for row in rows}
+    write_json(metrics, {**content, "scored_on": scored_on, "trained_on": trained_on})
+    write_csv(plots / "external.csv", *table_of(rows))
+    figures.forest(rows, plots / "external.png")
+    for row in rows:
+        typer.echo(
+            f"{row['learned_from']} → {row['scored_on']}: AUC {row['auc']:.3f} "
+            f"[{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
+        )
+
+
+app = command(main)
+if __name__ == "__main__":
+    app()
