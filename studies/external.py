@@ -24,8 +24,8 @@ def main(
     """Write scores at home and on BUS-BRA: of the pipeline's models, the reverse, and both."""
     from breast_ultrasound.data.busbra import find_busbra, read_busbra
     from breast_ultrasound.data.image_set import ImageSet
-    from breast_ultrasound.evaluation import figures
     from breast_ultrasound.evaluation.external import key_of_row, score_rows, table_of
+    from breast_ultrasound.evaluation.external_figures import forest
     from breast_ultrasound.files import write_csv, write_json
     from breast_ultrasound.model.arithmetic import describe, limit_process
     from breast_ultrasound.model.artifact import load_model
@@ -48,7 +48,7 @@ def main(
     content = {key_of_row(row): row for row in rows}
     write_json(metrics, {**content, "scored_on": scored_on, "trained_on": trained_on})
     write_csv(plots / "external.csv", *table_of(rows))
-    figures.forest(rows, plots / "external.png")
+    forest(rows, plots / "external.png")
     for row in rows:
         typer.echo(
             f"{row['learned_from']} → {row['scored_on']}: AUC {row['auc']:.3f} "

@@ -22,8 +22,8 @@ def main(
     """Write scores of the same search and folds at each size of BreastMNIST."""
     from breast_ultrasound.data.busbra import find_busbra
     from breast_ultrasound.data.image_set import ImageSet
-    from breast_ultrasound.evaluation import figures
     from breast_ultrasound.evaluation.external import score_rows, table_of
+    from breast_ultrasound.evaluation.external_figures import forest
     from breast_ultrasound.files import write_csv, write_json
     from breast_ultrasound.model.arithmetic import describe
     from breast_ultrasound.model.training import read_config
@@ -41,7 +41,7 @@ def main(
     trained_on = describe(arithmetic, resources.device)
     write_json(metrics, {**summarise(sizes, rows), "trained_on": trained_on})
     write_csv(plots / "resolution.csv", *table_of(rows))
-    figures.forest(rows, plots / "resolution.png")
+    forest(rows, plots / "resolution.png")
     for row in rows:
         typer.echo(f"{row['learned_from']}, {row['scored_on']}: AUC {row['auc']:.3f}")
 

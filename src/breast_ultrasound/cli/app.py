@@ -7,6 +7,7 @@ import typer
 
 from breast_ultrasound.cli import cache
 from breast_ultrasound.cli.audit import audit
+from breast_ultrasound.cli.evaluate import evaluate
 from breast_ultrasound.cli.predict import predict
 from breast_ultrasound.cli.resplit import resplit
 from breast_ultrasound.cli.trials import trials
@@ -33,6 +34,6 @@ def main(
     """The trained model, near-duplicate images in data sets, the searches and the cache."""
 
 
-for command in (predict, audit, resplit, trials):
+for command in (predict, evaluate, audit, resplit, trials):
     app.command()(guarded(command))
 app.add_typer(cache.app, name="cache")

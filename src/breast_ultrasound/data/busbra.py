@@ -4,15 +4,13 @@ Gómez-Flores, Gregorio-Calas and Pereira 2024, Medical Physics, https://doi.org
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.dev_and_test import join_patients
+from breast_ultrasound.data.dev_and_test import grouped
 from breast_ultrasound.data.image_set import ImageSet
-from breast_ultrasound.data.near_duplicates import find_near_duplicates
 from breast_ultrasound.data.own_images import read_own_images
 from breast_ultrasound.files import InputError, expand
 from breast_ultrasound.params import ColumnParams, OwnImages
@@ -58,9 +56,7 @@ def read_busbra(folder: Path, side: int, near_duplicate_correlation: float) -> I
         exclude=[],
     )
     images = read_own_images(own, side)[0]
-    images = images.subset(_case(images) % 2 == 0)
-    duplicates = find_near_duplicates(images.thumbnails, near_duplicate_correlation)
-    return replace(images, group=join_patients(duplicates, images.patient))
+    return grouped(images.subset(_case(images) % 2 == 0), near_duplicate_correlation)
 
 
 def reports(images: ImageSet) -> NDArray[np.bool_]:

@@ -74,6 +74,12 @@ def join_patients(duplicates: NearDuplicates, patient: NDArray[np.str_]) -> NDAr
     return NearDuplicates.joined(pairs, some, some.astype(np.bool_), len(patient)).group
 
 
+def grouped(images: ImageSet, correlation: float) -> ImageSet:
+    """Return images with the groups that patients and near-duplicates make."""
+    duplicates = find_near_duplicates(images.thumbnails, correlation)
+    return replace(images, group=join_patients(duplicates, images.patient))
+
+
 def complete_splits(
     images: ImageSet, group: NDArray[np.int64], proportions: Proportions, seed: int
 ) -> NDArray[np.str_]:

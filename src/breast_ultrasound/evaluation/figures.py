@@ -26,7 +26,7 @@ LABEL_COLOURS = {"malignant": MALIGNANT_COLOUR, "benign": BENIGN_COLOUR}
 
 
 @contextmanager
-def _figure(path: Path, **options: Any) -> Iterator["Figure"]:
+def open_figure(path: Path, **options: Any) -> Iterator["Figure"]:
     """Yield a figure that is saved to `path`; the same figure gives the same bytes.
 
     It is drawn into a file in matplotlib's default style, whatever backend and style the user has
@@ -69,7 +69,7 @@ def _import_matplotlib() -> ModuleType:
 
 def class_balance(malignant: NDArray[np.bool_], split: NDArray[np.str_], path: Path) -> None:
     """Draw the number of malignant and other images of each split."""
-    with _figure(path, figsize=(6, 3.2)) as figure:
+    with open_figure(path, figsize=(6, 3.2)) as figure:
         axes = figure.subplots()
         left = np.zeros(len(SPLITS))
         for word, colour, mask in (
@@ -88,7 +88,7 @@ def class_balance(malignant: NDArray[np.bool_], split: NDArray[np.str_], path: P
 
 def not_shown(reason: str, path: Path) -> None:
     """Say that images are not shown, and why."""
-    with _figure(path, figsize=(6, 1)) as figure:
+    with open_figure(path, figsize=(6, 1)) as figure:
         figure.text(0.5, 0.5, f"Images are not shown: {reason}.", ha="center", va="center")
 
 
@@ -97,7 +97,7 @@ def sample_images(
 ) -> None:
     """Show up to 16 random images of each class, malignant above."""
     rng = np.random.default_rng(seed)
-    with _figure(path, figsize=(9, 5.2)) as figure:
+    with open_figure(path, figsize=(9, 5.2)) as figure:
         grid = figure.subplots(4, 8)
         for rows, mask, word in (
             (grid[:2], malignant, "malignant"),
@@ -153,7 +153,7 @@ def _pair_sheet(
     path: Path,
 ) -> None:
     n_rows = max(1, -(-len(order) // 4))
-    with _figure(path, figsize=(10, 0.4 + 2 * n_rows)) as figure:
+    with open_figure(path, figsize=(10, 0.4 + 2 * n_rows)) as figure:
         cells: Any = figure.subfigures(n_rows, 4)
         figure.suptitle(title)
         for cell, pair in zip(cells.flat, order, strict=False):
@@ -174,7 +174,7 @@ def correlations(
         cut: the correlation from which images count as near-duplicates.
     """
     *rows, anything = bands
-    with _figure(path, figsize=(10, 3.4)) as figure:
+    with open_figure(path, figsize=(10, 3.4)) as figure:
         left, right = figure.subplots(1, 2)
         edges = np.linspace(0.8, 1, 41)
         for mask, colour in ((best < cut, BASELINE_COLOUR), (best >= cut, FINAL_COLOUR)):
@@ -204,7 +204,7 @@ def group_sizes(group: NDArray[np.int64], split: NDArray[np.str_], path: Path) -
     n_splits = np.array([len(np.unique(split[member == g])) for g in range(len(size))])
     ticks = np.arange(2, max(size.max(), 2) + 1)
     left = np.zeros(len(ticks))
-    with _figure(path, figsize=(7, 1 + 0.35 * len(ticks))) as figure:
+    with open_figure(path, figsize=(7, 1 + 0.35 * len(ticks))) as figure:
         axes = figure.subplots()
         for words, colour, mask in (
             ("in one split", BENIGN_COLOUR, n_splits == 1),
@@ -240,10 +240,10 @@ def results(scores: Mapping[str, Any], path: Path) -> None:
         for subset, words in (("test", "all test images"), ("leak_free", "leak-free only"))
         if subset in scores[model]
     ]
-    with _figure(path, figsize=(8, 2.8)) as figure:
+    with open_figure(path, figsize=(8, 2.8)) as figure:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, name, title in zip(panels, ("auc", "accuracy"), ("AUC", "accuracy"), strict=True):
-            _intervals(axes, rows, name)
+            draw_intervals(axes, rows, name)
             axes.set_title(title)
 
 
@@ -273,10 +273,10 @@ def leakage(effects: Mapping[str, Any], path: Path) -> None:
         for subset, images in (("leaked", "leaked"), ("leak_free", "leak-free"), ("test", "all"))
         if subset in effects[f"{model}_minus_retrained"]
     ]
-    with _figure(path, figsize=(10, 4.6)) as figure:
+    with open_figure(path, figsize=(10, 4.6)) as figure:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, name in zip(panels, ("auc", "accuracy"), strict=True):
-            _intervals(axes, rows, name)
+            draw_intervals(axes, rows, name)
             axes.axvline(0, color="black", lw=0.8)
             axes.set_title(f"difference in {'AUC' if name == 'auc' else name}")
 
@@ -286,32 +286,14 @@ def augmentation(effects: Mapping[str, Any], path: Path) -> None:
     words = {"folds": "dev, grouped folds", "test": "test, all", "leak_free": "test, leak-free",
              "leaked": "test, leaked"}  # fmt: skip
     rows = [(words[name], row, FINAL_COLOUR) for name, row in effects.items()]
-    with _figure(path, figsize=(7, 2.6)) as figure:
+    with open_figure(path, figsize=(7, 2.6)) as figure:
         axes = figure.subplots()
-        _intervals(axes, rows, "auc")
+        draw_intervals(axes, rows, "auc")
         axes.axvline(0, color="black", lw=0.8)
         axes.set_xlabel("AUC with augmentation − without, one network")
 
 
-def forest(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw the AUC of each row of `score_rows` on its interval, by what it was scored on."""
-    places = list(dict.fromkeys(row["scored_on"] for row in rows))
-    ordered = sorted(rows, key=lambda row: places.index(row["scored_on"]))
-    colours = dict(zip(places, (FINAL_COLOUR, MALIGNANT_COLOUR, BENIGN_COLOUR, BASELINE_COLOUR),
-                       strict=False))  # fmt: skip
-    labelled = [
-        (f"{row['learned_from']} → {row['scored_on']}, {row['images']} images", row,
-         colours.get(row["scored_on"], BASELINE_COLOUR))
-        for row in ordered
-    ]  # fmt: skip
-    with _figure(path, figsize=(8, 0.8 + 0.42 * len(rows))) as figure:
-        axes = figure.subplots()
-        _intervals(axes, labelled, "auc")
-        axes.axvline(0.5, color="black", lw=0.8, ls="--")
-        axes.set_xlabel("AUC, with its 95 % interval over patients and near-duplicates")
-
-
-def _intervals(axes: "Axes", rows: Sequence[tuple[str, Any, str]], name: str) -> None:
+def draw_intervals(axes: "Axes", rows: Sequence[tuple[str, Any, str]], name: str) -> None:
     """Draw the score `name` of each labelled row as a dot on its interval."""
     for y, (_, row, colour) in enumerate(rows):
         axes.plot([row[f"{name}_low"], row[f"{name}_high"]], [y, y], color=colour, lw=3)
