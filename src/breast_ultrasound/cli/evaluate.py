@@ -173,7 +173,7 @@ def show(content: Mapping[str, Any]) -> None:
     for column, rows in content["subgroups"].items():
         table = Table(printable(column), "images", "malignant", "AUC", "sensitivity", "specificity")
         for value, row in rows.items():
-            cells = [_cell(row, score) for score in ("auc", "sensitivity", "specificity")]
+            cells = (_cell(row, score) for score in ("auc", "sensitivity", "specificity"))
             counts = str(row["images"]), str(row["malignant"])
             table.add_row(printable(value), *counts, *cells)
         console.print(table)

@@ -64,7 +64,7 @@ def reports(images: ImageSet) -> NDArray[np.bool_]:
 
     The others have chosen between settings (docs/lab-notes.md).
     """
-    return _case(images) % 4 != 0
+    return np.asarray(_case(images) % 4 != 0)
 
 
 def _case(images: ImageSet) -> NDArray[np.int64]:

@@ -103,7 +103,7 @@ def _draw_calibration(axes: "Axes", scored: ScoredImages, words: str, colour: st
     low, high = np.quantile(probability, [0.01, 0.99])
     places = np.linspace(low, high, 60)
     axes.plot(places, np.clip(loess(probability, truth, places), 0, 1), color=colour, label=words)
-    axes.hist(probability, np.linspace(0, 1, 41).tolist(), weights=np.full(len(truth), 0.5 / len(truth)),
-              color=colour, alpha=0.3)  # fmt: skip
+    weights, edges = np.full(len(truth), 0.5 / len(truth)), np.linspace(0, 1, 41).tolist()
+    axes.hist(probability, edges, weights=weights, color=colour, alpha=0.3)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
