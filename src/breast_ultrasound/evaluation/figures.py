@@ -126,7 +126,7 @@ def near_duplicate_pairs(
     conflict = conflicting(label, duplicates)[across]
     order = across[np.lexsort((-duplicates.correlation[across], ~conflict))][:N_PAIRS]
     title = f"Near-duplicates across splits, {len(order)} of {len(across)}: conflicts first"
-    _pair_sheet(images, split, label, duplicates, order, title, path)
+    pair_sheet(images, split, label, duplicates, order, title, path)
 
 
 def conflicts(
@@ -140,10 +140,10 @@ def conflicts(
     opposite = np.nonzero(conflicting(label, duplicates))[0]
     order = opposite[np.argsort(-duplicates.correlation[opposite], kind="stable")][:N_PAIRS]
     title = f"Near-duplicates with opposite labels, {len(order)} of {len(opposite)}"
-    _pair_sheet(images, split, label, duplicates, order, title, path)
+    pair_sheet(images, split, label, duplicates, order, title, path)
 
 
-def _pair_sheet(
+def pair_sheet(
     images: NDArray[np.uint8],
     split: NDArray[np.str_],
     label: NDArray[np.str_],
@@ -151,13 +151,21 @@ def _pair_sheet(
     order: NDArray[np.int64],
     title: str,
     path: Path,
+    words: Sequence[str] = (),
 ) -> None:
+    """Show pairs side by side, each image with its split, or whatever `split` says, and label.
+
+    Args:
+        order: the pairs to show.
+        words: beside each pair's correlation.
+    """
     n_rows = max(1, -(-len(order) // 4))
     with open_figure(path, figsize=(10, 0.4 + 2 * n_rows)) as figure:
         cells: Any = figure.subfigures(n_rows, 4)
         figure.suptitle(title)
         for cell, pair in zip(cells.flat, order, strict=False):
-            cell.suptitle(f"r = {duplicates.correlation[pair]:.3f}", fontsize=9)
+            beside = f", {words[pair]}" if words else ""
+            cell.suptitle(f"r = {duplicates.correlation[pair]:.3f}{beside}", fontsize=9)
             for axes, i in zip(cell.subplots(1, 2), duplicates.pairs[pair], strict=True):
                 colour = LABEL_COLOURS.get(str(label[i]), "black")
                 _show(axes, images[i], f"{split[i]}\n{label[i]}", colour)

@@ -1,0 +1,74 @@
+"""What is known of BUSI, the set that BreastMNIST was made of: files, kinds, the experts' groups.
+
+Al-Dhabyani et al. 2020, https://doi.org/10.1016/j.dib.2019.104863; the duplicates: Pawłowska et al.
+2023, https://doi.org/10.1016/j.dib.2023.109247.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breast_ultrasound.data.image_set import ImageSet
+from breast_ultrasound.data.tables import read_columns
+from breast_ultrasound.files import InputError, expand
+
+FOLDER = "busi"
+FILES = "breastmnist_to_busi.csv"
+DUPLICATES = "duplicates_pawlowska2023.csv"
+KINDS = ("benign", "malignant", "normal")
+
+
+def find_busi(search_path: Sequence[str]) -> Path:
+    """Return the folder of what is known of BUSI, the first on the search path.
+
+    Raises:
+        InputError: it is in no folder of the path; the message says where to get it.
+    """
+    for place in search_path:
+        try:
+            folder = expand(place) / FOLDER
+        except InputError:  # no home
+            continue
+        if all((folder / name).is_file() for name in (FILES, DUPLICATES)):
+            return folder
+    raise InputError(
+        f"the experts' list of BUSI's duplicates was not found as {FOLDER}/{DUPLICATES}, with "
+        f"{FILES} beside it (split, index, busi_class, busi_file of each BreastMNIST image), in "
+        f"{', '.join(search_path)}: download the list from "
+        f"https://data.mendeley.com/datasets/k8t3gnx9h6 into a folder of data.search_path"
+    )
+
+
+def read_files(folder: Path, images: ImageSet) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """Return BUSI's class and file of each BreastMNIST image, (N,) str each; files without suffix.
+
+    Raises:
+        InputError: an image is not in the table.
+    """
+    path = folder / FILES
+    table = read_columns(path, ["split", "index", "busi_class", "busi_file"])
+    rows = {
+        f"{split}[{index}]": (kind, Path(file).stem)
+        for split, index, kind, file in zip(*table.values(), strict=True)
+    }
+    missing = [name for name in images.name.tolist() if name not in rows]
+    if missing:
+        raise InputError(f"{path}: expected a row for every image, got none for {missing[0]}")
+    kinds, files = zip(*(rows[name] for name in images.name.tolist()), strict=True)
+    return np.array(kinds, dtype=np.str_), np.array(files, dtype=np.str_)
+
+
+def read_expert_groups(folder: Path, files: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Return the experts' group of each file, (N,) int64; a file in none is a group of its own.
+
+    Groups are written as `{benign (1)&benign (318)}`.
+    """
+    group_of: dict[str, int] = {}
+    for number, cell in enumerate(read_columns(folder / DUPLICATES, ["Filename"])["Filename"]):
+        for name in cell.strip("{} ").split("&"):
+            group_of[name.strip()] = number
+    n_groups = len(files) + max(group_of.values(), default=0) + 1
+    found = [group_of.get(name, n_groups + i) for i, name in enumerate(files.tolist())]
+    return np.array(found, dtype=np.int64)
