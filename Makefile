@@ -57,7 +57,7 @@ bench: setup ## Time the pipeline beside the official recipe, half an hour; then
 	python -m benchmarks.audit_scaling
 
 # All studies but official_recipe, which takes over an hour.
-STUDIES := leakage clean_split augmentation references altered_copies
+STUDIES := duplicates leakage external augmentation references clean_split resolution
 
 studies: repro ## Run the studies: questions about the data and the method, an hour at most
 	dvc repro --keep-going $(STUDIES:%=studies/dvc.yaml:%)

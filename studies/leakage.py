@@ -24,6 +24,7 @@ def main(
     cache: Cache = None,
 ) -> None:
     """Write the scores of models that know test's near-duplicates and of one that does not."""
+    from breast_ultrasound.data.busi import read_kinds
     from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.evaluation.leakage import effects_on_test, write_plots
     from breast_ultrasound.files import write_json
@@ -44,8 +45,9 @@ def main(
     pipeline = {"baseline": load_model(baseline), "final": load_model(final)}
     models = models_on_test(chosen, pipeline, known, images, more, settings.seed, resources)
     effects = effects_on_test(models, images, settings.evaluate, settings.seed)
+    kinds = read_kinds(settings.data.search_path, known)
     grouped = read_out_of_fold(out_of_fold, len(known))
-    folds = effect_on_folds(chosen, known, more, grouped, settings, resources)
+    folds = effect_on_folds(chosen, known, more, grouped, kinds, settings, resources)
     content = {**effects, "folds": folds, "scored_on": scored_on}
     write_json(metrics, {**content, "trained_on": describe(arithmetic, resources.device)})
     write_plots({name: models[name] for name in pipeline}, effects, images, known, plots)

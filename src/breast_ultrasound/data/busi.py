@@ -4,6 +4,7 @@ Al-Dhabyani et al. 2020, https://doi.org/10.1016/j.dib.2019.104863; the duplicat
 2023, https://doi.org/10.1016/j.dib.2023.109247.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,6 +59,18 @@ def read_files(folder: Path, images: ImageSet) -> tuple[NDArray[np.str_], NDArra
         raise InputError(f"{path}: expected a row for every image, got none for {missing[0]}")
     kinds, files = zip(*(rows[name] for name in images.name.tolist()), strict=True)
     return np.array(kinds, dtype=np.str_), np.array(files, dtype=np.str_)
+
+
+def read_kinds(search_path: Sequence[str], images: ImageSet) -> NDArray[np.str_]:
+    """Return benign, malignant or normal of each image, (N,), where it can be known.
+
+    Without BUSI's files, or for other images, it is the label; a line on stderr says so.
+    """
+    try:
+        return read_files(find_busi(search_path), images)[0]
+    except InputError as error:
+        print(f"normal images count as benign: {error}", file=sys.stderr)
+        return np.where(images.malignant, "malignant", "benign")
 
 
 def read_expert_groups(folder: Path, files: NDArray[np.str_]) -> NDArray[np.int64]:

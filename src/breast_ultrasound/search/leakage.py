@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from breast_ultrasound.data.folds import derive_seed
 from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.calibration import Calibration
+from breast_ultrasound.evaluation.fold_leakage import effect_by_image
 from breast_ultrasound.evaluation.leakage import nearest_neighbour
 from breast_ultrasound.evaluation.metrics import auc_difference
 from breast_ultrasound.model.artifact import TrainedModel
@@ -122,12 +123,16 @@ def effect_on_folds(
     dev: ImageSet,
     also_train: ImageSet,
     grouped: NDArray[np.float32],
+    kind: NDArray[np.str_],
     params: Params,
     resources: Resources,
 ) -> dict[str, Any]:
     """Return the mean AUC of one network on grouped folds and on folds that duplicates may cross.
 
+    Beside them, by image, see `effect_by_image`.
+
     Args:
+        kind: (N,) of each image, as malignant, benign and normal.
         grouped: (R, N) out-of-fold logits on grouped folds; there are as many repeats of the other.
     """
     execute = Executor(dev.images, dev.malignant, resources, config.training.arithmetic, also_train)
@@ -141,4 +146,5 @@ def effect_on_folds(
         "ungrouped_minus_grouped": auc_difference(
             ungrouped, grouped, truth, dev.group, params.evaluate, params.seed
         ),
+        "by_image": effect_by_image(grouped, ungrouped, dev, kind, params.evaluate, params.seed),
     }
