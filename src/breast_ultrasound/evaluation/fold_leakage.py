@@ -5,7 +5,8 @@ that do not. What the change of folds does to images without one is noise; by ho
 to images with one is the leak (a difference of differences).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from breast_ultrasound.params import EvaluateParams
 from breast_ultrasound.ranking import auc
 
 Logits = NDArray[np.float32]
+Arm = tuple[Logits, NDArray[np.float64]]
 MEASURES = ("auc", "true_class_probability")
 
 
@@ -41,44 +43,68 @@ def effect_by_image(
         cuts and seeds count.
     """
     _, member, size = np.unique(dev.group, return_inverse=True, return_counts=True)
-    has_duplicate = size[member] > 1
-    truth = dev.malignant
-    arms = [(own, _true_class(own, truth)) for own in (ungrouped, grouped)]
+    arms = [(own, _true_class(own, dev.malignant)) for own in (ungrouped, grouped)]
     kinds = {name: kind == name for name in np.unique(kind).tolist()}
-
-    def gains(images: NDArray[np.int64], repeats: list[NDArray[np.int64]]) -> dict[str, float]:
-        values: dict[str, float] = {}
-        for name, mask in (("with_near_duplicate", has_duplicate), ("without", ~has_duplicate)):
-            chosen = images[mask[images]]
-            if len(np.unique(truth[chosen])) < 2:
-                return {}
-            for measure in MEASURES:
-                more, less = (
-                    _mean(measure, arm, truth, chosen, rows)
-                    for arm, rows in zip(arms, repeats, strict=True)
-                )
-                values[f"{measure}.{name}"] = more - less
-        for measure in MEASURES:
-            of = f"{measure}.with_near_duplicate", f"{measure}.without"
-            values[f"{measure}.difference"] = values[of[0]] - values[of[1]]
-        for name, mask in kinds.items():
-            both = [
-                images[mask[images] & (has_duplicate[images] == side)] for side in (True, False)
-            ]
-            if not all(map(len, both)):
-                return {}
-            more, less = (
-                sum(sign * arm[1][rows][:, chosen].mean()
-                    for sign, arm, rows in zip((1, -1), arms, repeats, strict=True))
-                for chosen in both
-            )  # fmt: skip
-            values[f"kinds.{name}"] = float(more - less)
-        return values
-
-    everything = [np.arange(len(own)) for own, _ in arms]
-    values = gains(np.arange(len(truth)), everything)
+    gains = partial(_gains, arms, dev.malignant, size[member] > 1, kinds)
+    values = gains(np.arange(len(dev)), [np.arange(len(own)) for own, _ in arms])
     ends = _bootstrap(gains, dev.group, [len(own) for own, _ in arms], interval, seed)
-    return {**_tree(values, ends), "images_with_near_duplicate": int(has_duplicate.sum())}
+    return {**_tree(values, ends), "images_with_near_duplicate": int((size[member] > 1).sum())}
+
+
+def _gains(
+    arms: Sequence[Arm],
+    truth: NDArray[np.bool_],
+    has_duplicate: NDArray[np.bool_],
+    kinds: Mapping[str, NDArray[np.bool_]],
+    images: NDArray[np.int64],
+    repeats: Sequence[NDArray[np.int64]],
+) -> dict[str, float]:
+    """Return what the first arm's folds add to the second's, by `measure.images`.
+
+    Args:
+        arms: logits and probabilities of the true class of each way of cutting, (R, N) each.
+        images, repeats: a resample, of images and of each arm's repeats; nothing is returned where
+            one of the sets of images is empty or of one class.
+    """
+    values: dict[str, float] = {}
+    sides = {"with_near_duplicate": has_duplicate, "without": ~has_duplicate}
+    for name, mask in sides.items():
+        chosen = images[mask[images]]
+        if len(np.unique(truth[chosen])) < 2:
+            return {}
+        for measure in MEASURES:
+            values[f"{measure}.{name}"] = _gain(measure, arms, truth, chosen, repeats)
+    for measure in MEASURES:
+        more, less = (values[f"{measure}.{name}"] for name in sides)
+        values[f"{measure}.difference"] = more - less
+    for name, of_kind in kinds.items():
+        both = [images[(mask & of_kind)[images]] for mask in sides.values()]
+        if not all(map(len, both)):
+            return {}
+        more, less = (_gain(MEASURES[1], arms, truth, chosen, repeats) for chosen in both)
+        values[f"kinds.{name}"] = more - less
+    return values
+
+
+def _gain(
+    measure: str,
+    arms: Sequence[Arm],
+    truth: NDArray[np.bool_],
+    chosen: NDArray[np.int64],
+    repeats: Sequence[NDArray[np.int64]],
+) -> float:
+    """Return the mean over repeats of a measure of the chosen images, by one arm less the other."""
+    if measure == "auc":
+        more, less = (
+            float(np.mean([auc(truth[chosen], logits[r, chosen]) for r in rows]))
+            for (logits, _), rows in zip(arms, repeats, strict=True)
+        )
+    else:
+        more, less = (
+            float(probability[rows][:, chosen].mean())
+            for (_, probability), rows in zip(arms, repeats, strict=True)
+        )
+    return more - less
 
 
 def _true_class(logits: Logits, truth: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -87,20 +113,8 @@ def _true_class(logits: Logits, truth: NDArray[np.bool_]) -> NDArray[np.float64]
     return np.where(truth, probability, 1 - probability)
 
 
-def _mean(
-    measure: str,
-    arm: tuple[Logits, NDArray[np.float64]],
-    truth: NDArray[np.bool_],
-    chosen: NDArray[np.int64],
-    repeats: NDArray[np.int64],
-) -> float:
-    if measure == "auc":
-        return float(np.mean([auc(truth[chosen], arm[0][r, chosen]) for r in repeats]))
-    return float(arm[1][repeats][:, chosen].mean())
-
-
 def _bootstrap(
-    gains: Any,
+    gains: Callable[[NDArray[np.int64], Sequence[NDArray[np.int64]]], dict[str, float]],
     group: NDArray[np.int64],
     n_repeats: list[int],
     interval: EvaluateParams,
