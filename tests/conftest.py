@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import SIDE, ImageSet, read_official
 
-from breast_ultrasound.data.near_duplicates import dev_and_test, find_near_duplicates
+from breast_ultrasound.data.dev_and_test import prepare
+from breast_ultrasound.data.image_set import ImageSet
+from breast_ultrasound.data.official import read_official
 from breast_ultrasound.data.phantom import make_phantoms
 from breast_ultrasound.data.pictures import TRANSFORM
 from breast_ultrasound.files import write_arrays
@@ -57,7 +58,8 @@ def card(config: TrainingConfig, dev: ImageSet) -> ModelCard:
     """Of a model of two networks, with a calibration that no default has."""
     return ModelCard(
         config=config,
-        image_size=SIDE,
+        image_size=28,
+        operating_points={"half": 0.5, "sensitivity_90": 0.25},
         transform=TRANSFORM,
         near_duplicate_correlation=0.95,
         seeds=[0, 1],
@@ -78,9 +80,17 @@ def phantom_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def dev_test(phantom_file: Path) -> tuple[ImageSet, ImageSet]:
-    images, malignant, split = read_official(phantom_file)
-    return dev_and_test(images, malignant, split, find_near_duplicates(images, 0.95))
+def nothing_more() -> ImageSet:
+    """What there is to learn from besides, as shipped."""
+    return ImageSet.of(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.bool_))
+
+
+@pytest.fixture(scope="session")
+def dev_test(
+    phantom_file: Path, nothing_more: ImageSet, tiny_params: Params
+) -> tuple[ImageSet, ImageSet]:
+    prepared = prepare(read_official(phantom_file), nothing_more, tiny_params)
+    return prepared.dev, prepared.test
 
 
 @pytest.fixture(scope="session")

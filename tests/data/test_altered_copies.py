@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 
 from breast_ultrasound.data.altered_copies import (
     changes,
@@ -15,6 +14,7 @@ from breast_ultrasound.data.altered_copies import (
     summarise,
     to_greys,
 )
+from breast_ultrasound.data.image_set import ImageSet
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,9 @@
 import numpy as np
-from breast_ultrasound.data.dataset import ImageSet
 
 from breast_ultrasound.data.correlation_tables import BANDS, band_rows, best_match, threshold_rows
+from breast_ultrasound.data.image_set import SPLITS, ImageSet
 from breast_ultrasound.data.near_duplicates import (
     THRESHOLDS,
-    best_accuracy,
-    best_accuracy_given,
     find_near_duplicates,
 )
 
@@ -17,7 +15,7 @@ def _set(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     images = np.concatenate([base, noisy]).clip(0, 255).astype(np.uint8)
     malignant = np.arange(60) % 2 == 0
     malignant[[50, 51]] ^= True
-    return images, malignant, np.repeat([0, 1, 2], [40, 10, 10])
+    return images, malignant, np.repeat(SPLITS, [40, 10, 10])
 
 
 def test_bands_hold_every_pair_once(rng: np.random.Generator) -> None:
@@ -43,7 +41,7 @@ def test_the_best_match_is_another_image(rng: np.random.Generator) -> None:
 
 def test_thresholds_agree_with_a_search_at_each(rng: np.random.Generator) -> None:
     images, malignant, split = _set(rng)
-    _, rows = threshold_rows(images, malignant, split)
+    _, rows = threshold_rows(ImageSet.of(images, malignant, split=split))
     for threshold, n_pairs, across, opposite, n_groups, leaked in rows:
         duplicates = find_near_duplicates(images, threshold)
         first, second = duplicates.pairs.T
@@ -52,26 +50,3 @@ def test_thresholds_agree_with_a_search_at_each(rng: np.random.Generator) -> Non
         assert opposite == (malignant[first] != malignant[second]).sum()
         assert n_groups == duplicates.group.max() + 1 == 60 - n_pairs
     assert rows[0][1] > rows[-1][1]
-
-
-def test_alike_answers_miss_the_rarer_label_of_a_group() -> None:
-    malignant = np.array([1, 0, 1, 1, 0, 0], dtype=bool)
-    assert best_accuracy(malignant, np.arange(6)) == 1
-    assert best_accuracy(malignant, np.array([0, 0, 1, 1, 1, 2])) == 4 / 6
-
-
-def test_a_test_image_is_lost_where_most_of_its_duplicates_in_dev_disagree() -> None:
-    def images(malignant: list[int], group: list[int]) -> ImageSet:
-        n_images = len(group)
-        blank = np.zeros((n_images, 28, 28), dtype=np.uint8)
-        return ImageSet(
-            blank,
-            np.array(malignant, dtype=bool),
-            np.zeros(n_images, dtype=np.int64),
-            np.array(group),
-            np.zeros(n_images, dtype=bool),
-        )
-
-    dev = images([1, 1, 0, 1, 0, 1], [0, 1, 1, 1, 2, 2])
-    test = images([0, 0, 0, 1, 1], [0, 1, 2, 2, 3])  # two lost; a tie and a stranger are not
-    assert best_accuracy_given(test, dev) == 3 / 5

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation import figures
 from breast_ultrasound.evaluation.leakage import (
     CONTRASTS,

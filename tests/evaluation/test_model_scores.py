@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation import figures, model_scores
 from breast_ultrasound.evaluation.curves import write_curves
 from breast_ultrasound.evaluation.metrics import bootstrap, headline_scores, scores

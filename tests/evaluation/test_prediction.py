@@ -3,19 +3,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.prediction import Prediction, predict_images
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.artifact import ModelCard, TrainedModel
 from breast_ultrasound.model.classifier import predict
 from breast_ultrasound.model.training import TrainingConfig, fit, weights_of
+from tests.training_sets import training_set
 
 
 @pytest.fixture(scope="module")
 def model(card: ModelCard, config: TrainingConfig, dev: ImageSet) -> TrainedModel:
     """Of two networks that differ by one in every logit."""
-    network = weights_of(fit(config, dev.images, dev.malignant, 0).model)
+    network = weights_of(fit(config, training_set(dev), 0).model)
     return TrainedModel(card, [{**network, "fc.bias": network["fc.bias"] + 1}, network])
 
 

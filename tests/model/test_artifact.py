@@ -4,17 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.artifact import ModelCard, TrainedModel, load_model, save_model
 from breast_ultrasound.model.classifier import Classifier, logits_of, predict
 from breast_ultrasound.model.training import TrainingConfig, classifier_of, fit, weights_of
+from tests.training_sets import training_set
 
 
 @pytest.fixture
 def folder(tmp_path: Path, card: ModelCard, config: TrainingConfig, dev: ImageSet) -> Path:
-    members = [fit(config, dev.images, dev.malignant, seed).model for seed in (0, 1)]
+    members = [fit(config, training_set(dev), seed).model for seed in (0, 1)]
     exact = card.model_copy(update={"temperature": 1.23456789012345, "offset": 1 / 3})
     model = TrainedModel(exact, [weights_of(member) for member in members])
     save_model(tmp_path / "model", model)

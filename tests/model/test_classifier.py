@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from breast_ultrasound.data.dataset import ImageSet
 from scipy.special import expit
 from torch import nn
 
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.model.classifier import Classifier, logits_of, predict, scale, views_of
 from breast_ultrasound.model.resnet import ResNet
 from breast_ultrasound.model.training import TrainingConfig

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from breast_ultrasound.data.dataset import ImageSet
 from torch import Tensor, nn
 
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.model import official_recipe
 from breast_ultrasound.model.official_recipe import as_tensors, official_network, train_recipe
 

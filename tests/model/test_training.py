@@ -3,12 +3,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from breast_ultrasound.data.dataset import ImageSet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.model.classifier import logits_of, predict, scale
 from breast_ultrasound.model.resnet import ResNet
 from breast_ultrasound.model.training import (
@@ -23,6 +23,7 @@ from breast_ultrasound.model.training import (
 )
 from breast_ultrasound.params import NO_AUGMENTATION
 from breast_ultrasound.ranking import auc
+from tests.training_sets import training_set
 
 PLAIN_AUGMENT = NO_AUGMENTATION.model_dump()
 
@@ -56,7 +57,7 @@ def test_a_network_learns_eight_images_by_heart(
         augment=PLAIN_AUGMENT,
         model={"width": 8},
     )
-    fitted = fit(eager, images, malignant, 0)
+    fitted = fit(eager, training_set(dev, chosen), 0)
     assert roc_auc_score(malignant, _logits(eager, fitted.model, images)) == 1
     assert fitted.train_loss[-1] < 0.2 * fitted.train_loss[0]
 
@@ -69,7 +70,7 @@ def test_a_training_repeats_to_the_bit(
     runs = []
     for seed in (3, 3, 4):
         torch.rand(seed)  # the global generator must not matter
-        fitted = fit(told, dev.images, dev.malignant, seed)
+        fitted = fit(told, training_set(dev), seed)
         logits = _logits(told, fitted.model, dev.images, views=True)
         runs.append({**weights_of(fitted.model), "logits": logits})
     assert all(np.array_equal(runs[0][name], runs[1][name]) for name in runs[0])
@@ -81,7 +82,7 @@ def test_a_training_leaves_the_global_generator_alone(
 ) -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    fit(config, dev.images, dev.malignant, 0)
+    fit(config, training_set(dev), 0)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -98,12 +99,12 @@ def test_torch_is_left_as_it_was_found(
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.backends.cudnn.benchmark = benchmark
         assert _torch_settings() == settings
-        fitted = fit(config, dev.images, dev.malignant, 0)
+        fitted = fit(config, training_set(dev), 0)
         assert _torch_settings() == settings
         predict(classifier_of(config, [fitted.model]), dev.images, "cpu")
         assert _torch_settings() == settings
         with pytest.raises(DivergedError):
-            fit(wild, dev.images, dev.malignant, 0)
+            fit(wild, training_set(dev), 0)
         assert _torch_settings() == settings
     finally:
         torch.set_num_threads(before[0])
@@ -122,11 +123,11 @@ def _torch_settings() -> tuple[int, bool, bool, bool]:
 
 def test_the_best_epoch_by_validation_is_kept(config: TrainingConfig, dev: ImageSet) -> None:
     long = _with(config, training={"n_epochs": 6}, recalibrate_batch_norm=False)
-    validation = dev.images[:30], dev.malignant[:30]
-    fitted = fit(long, dev.images[30:], dev.malignant[30:], 0, validation=validation)
+    learned = training_set(dev, np.arange(30, len(dev)))
+    fitted = fit(long, learned, 0, validation=np.arange(30))
     assert fitted.val_auc.shape == (6,)
-    logits = _logits(long, fitted.model, validation[0], views=True)
-    assert auc(validation[1], logits) == fitted.val_auc.max()
+    logits = _logits(long, fitted.model, dev.images[:30], views=True)
+    assert auc(dev.malignant[:30], logits) == fitted.val_auc.max()
 
 
 @settings(deadline=None)
@@ -147,7 +148,7 @@ def test_augmentation_and_average_are_used(config: TrainingConfig, dev: ImageSet
         _with(plain, augment={"flip": 0.5}),
         _with(plain, training={"ema_decay": 0.5}),
     ]
-    fitted = [fit(c, dev.images, dev.malignant, 0) for c in changed]
+    fitted = [fit(c, training_set(dev), 0) for c in changed]
     one, mirrored, averaged = (weights_of(f.model)["conv1.weight"] for f in fitted)
     assert not np.array_equal(one, mirrored)
     assert not np.array_equal(one, averaged)
@@ -164,17 +165,17 @@ def test_norms_and_biases_do_not_decay(config: TrainingConfig) -> None:
 def test_a_training_that_diverges_says_so(config: TrainingConfig, dev: ImageSet) -> None:
     wild = _with(config, lr=1e6, training={"optimizer": "sgd", "n_epochs": 5})
     with pytest.raises(DivergedError):
-        fit(wild, dev.images, dev.malignant, 0)
+        fit(wild, training_set(dev), 0)
 
 
 def test_initial_weights_are_where_training_starts(config: TrainingConfig, dev: ImageSet) -> None:
-    start = fit(config, dev.images, dev.malignant, 0)
+    start = fit(config, training_set(dev), 0)
     still = _with(config, lr=1e-12, training={"weight_decay": 0.0, "ema_decay": 0.0})
     given = {k: v for k, v in weights_of(start.model).items() if k.startswith("conv1")}
-    after = weights_of(fit(still, dev.images, dev.malignant, 1, initial_weights=given).model)
+    after = weights_of(fit(still, training_set(dev), 1, initial_weights=given).model)
     np.testing.assert_allclose(after["conv1.weight"], given["conv1.weight"], atol=1e-6)
     with pytest.raises(RuntimeError, match=r"size mismatch|Unexpected"):
-        fit(config, dev.images, dev.malignant, 0, initial_weights={"odd": np.zeros(1)})
+        fit(config, training_set(dev), 0, initial_weights={"odd": np.zeros(1)})
 
 
 def test_recalibrated_networks_fit_the_training_images_as_they_are(
@@ -184,8 +185,7 @@ def test_recalibrated_networks_fit_the_training_images_as_they_are(
     loose, recalibrated = (
         fit(
             _with(one_batch, recalibrate_batch_norm=recalibrate_batch_norm),
-            dev.images,
-            dev.malignant,
+            training_set(dev),
             0,
         ).model
         for recalibrate_batch_norm in (False, True)

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 from joblib.externals.loky import reusable_executor
 
 from breast_ultrasound.data.folds import make_folds
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.runs.cache import RunCache

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import Section
 from breast_ultrasound.runs import run as run_module

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from breast_ultrasound.data.dataset import read_official
 
+from breast_ultrasound.data.official import read_official
 from breast_ultrasound.data.phantom import make_phantoms
 from breast_ultrasound.files import write_arrays
 from breast_ultrasound.params import Params
@@ -24,7 +24,7 @@ from tools.workspace import TINY, merged, shipped_params
 def main(folder: Path, arithmetics: list[str]) -> None:
     """Print for each arithmetic its description, and the keys and digests of two trainings."""
     write_arrays(folder / "raw.npz", make_phantoms(60, seed=0))
-    images, malignant, _ = read_official(folder / "raw.npz")
+    images = read_official(folder / "raw.npz")
     rows = []
     for number, arithmetic in enumerate(arithmetics):
         changes = {"training": {"arithmetic": arithmetic}}
@@ -36,7 +36,7 @@ def main(folder: Path, arithmetics: list[str]) -> None:
         ]
         cache = RunCache(folder / str(number))
         execute = Executor(
-            images, malignant, Resources("cpu", 1, cache), params.training.arithmetic
+            images.images, images.malignant, Resources("cpu", 1, cache), params.training.arithmetic
         )
         results = execute(runs, arithmetic)
         digests = [

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation import figures
 from breast_ultrasound.evaluation.model_scores import subsets_of
 from breast_ultrasound.model.training import TrainingConfig

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 from sklearn.metrics import accuracy_score, roc_auc_score
 
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.calibration import platt_scaling
 from breast_ultrasound.search.comparison import comparison_row, comparison_rows, standard_error
 from breast_ultrasound.search.cross_validation import CrossValidation, estimate_folds, scored

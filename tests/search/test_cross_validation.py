@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 from sklearn.metrics import roc_auc_score
 
 from breast_ultrasound.data.folds import make_folds
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.calibration import platt_scaling
 from breast_ultrasound.evaluation.metrics import scores
 from breast_ultrasound.files import InputError

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import SIDE, SPLITS, ImageSet
 
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.data.pictures import TRANSFORM
 from breast_ultrasound.evaluation.calibration import platt_scaling
 from breast_ultrasound.evaluation.metrics import scores
@@ -22,6 +22,7 @@ from breast_ultrasound.search.final_models import (
     read_out_of_fold,
     train_models,
 )
+from tests.training_sets import training_set
 
 
 def test_the_baseline_learns_from_train_and_chooses_its_epoch_on_val(
@@ -29,8 +30,8 @@ def test_the_baseline_learns_from_train_and_chooses_its_epoch_on_val(
 ) -> None:
     params = tiny_params.baseline
     run = baseline_run(params, "portable", dev, 0, None)
-    assert (dev.split[run.train] == SPLITS.index("train")).all()
-    assert (dev.split[run.score] == SPLITS.index("val")).all()
+    assert (dev.split[run.train] == "train").all()
+    assert (dev.split[run.score] == "val").all()
     assert sorted([*run.train, *run.score]) == list(range(len(dev)))
     assert run.best_epoch
     assert run.keep_weights
@@ -88,7 +89,7 @@ def test_cards_say_how_models_were_made(
         card = model.card
         assert card.config == plan[name][0].config
         assert card.seeds == [run.seed for run in plan[name]]
-        assert (card.image_size, card.transform) == (SIDE, TRANSFORM)
+        assert (card.image_size, card.transform) == (28, TRANSFORM)
         assert card.near_duplicate_correlation == 0.93
         assert (card.data, card.trained_on) == (execute.data_digest, execute.trained_on)
         assert card.versions == versions()
@@ -102,7 +103,7 @@ def test_cards_say_how_models_were_made(
     expected = scores(dev.malignant, calibration.probability(out_of_fold))
     assert final.scores == {f"out_of_fold_{name}": value for name, value in expected.items()}
     # The weights are those of the plan's trainings, in its order.
-    networks = [fit(config, dev.images, dev.malignant, seed).model for seed in final.seeds]
+    networks = [fit(config, training_set(dev), seed).model for seed in final.seeds]
     logits = logits_of(classifier_of(config, networks), dev.images, "cpu")
     found = logits_of(models["final"][0].classifier(), dev.images, "cpu")
     np.testing.assert_allclose(found, logits, atol=1e-4)

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 
 from breast_ultrasound.data.folds import Fold, make_folds
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import GridSearchParams
@@ -213,7 +213,7 @@ def test_the_best_setting_comes_first(
 ) -> None:
     execute = Ranking(dev, lambda config: float(config.training.loss == "focal"))
     params = _params(loss=["bce", "focal"])
-    ranked = search_grid(config, params, five[:2], dev.malignant, 0, execute)
+    ranked = search_grid(config, params, five[:2], dev.malignant, 28, 0, execute)
     assert [scored.name for scored in ranked] == ["focal", "bce"]
     assert [scored.fold_auc for scored in ranked] == [(1.0, 1.0), (0.0, 0.0)]
     assert ranked[0].auc_sd == 0
@@ -245,7 +245,7 @@ def test_one_in_so_many_goes_on_after_each_rung(
 ) -> None:
     execute = Ranking(dev, _by_decay)
     params = _params(weight_decay=_decays(n_settings), reduction=reduction)
-    ranked = search_grid(config, params, five, dev.malignant, 0, execute)
+    ranked = search_grid(config, params, five, dev.malignant, 28, 0, execute)
     assert [s.setting["weight_decay"] for s in ranked] == sorted(_decays(n_settings))[::-1]
     assert [sum(s.rung == rung for s in ranked) for rung in (3, 2, 1)] == reached
     for s in ranked:
@@ -260,7 +260,7 @@ def test_the_last_rung_goes_on_from_the_second(
     """No training is asked for twice, and finalists have those of the second rung."""
     execute = Ranking(dev, _by_decay)
     params = _params(weight_decay=_decays(12))
-    ranked = search_grid(config, params, five, dev.malignant, 0, execute)
+    ranked = search_grid(config, params, five, dev.malignant, 28, 0, execute)
     asked = [
         (r.config.training.weight_decay, r.config.training.n_epochs, r.seed) for r in execute.runs
     ]
@@ -292,7 +292,7 @@ def test_no_rung_costs_as_much_as_the_last(
 ) -> None:
     execute = Ranking(dev, _by_decay)
     params = _params(weight_decay=_decays(9), first_epochs=first_epochs)
-    ranked = search_grid(config, params, five[:n_folds], dev.malignant, 0, execute)
+    ranked = search_grid(config, params, five[:n_folds], dev.malignant, 28, 0, execute)
     assert {(len(s.fold_auc), s.n_epochs) for s in ranked} == lengths
     assert len({(str(r.config), r.seed) for r in execute.runs}) == len(execute.runs)
 
@@ -308,7 +308,7 @@ def test_a_diverged_setting_comes_last_and_goes_no_further(
 
     execute = Ranking(dev, auc)
     params = _params(weight_decay=[0.9, 0.8, *_decays(7)], reduction=2)
-    ranked = search_grid(config, params, five, dev.malignant, 0, execute)
+    ranked = search_grid(config, params, five, dev.malignant, 28, 0, execute)
     assert [s.setting["weight_decay"] for s in ranked[-2:]] == [0.8, 0.9]
     assert [(s.stopped, s.rung, s.auc) for s in ranked[-2:]] == [
         ("diverged", 2, 0),
@@ -327,7 +327,7 @@ def test_only_when_all_diverge_it_is_an_error(
 ) -> None:
     params = _params(weight_decay=_decays(n_settings))
     with pytest.raises(InputError, match=r"expected a setting that trains"):
-        search_grid(config, params, five, dev.malignant, 0, Ranking(dev, lambda _: np.nan))
+        search_grid(config, params, five, dev.malignant, 28, 0, Ranking(dev, lambda _: np.nan))
 
 
 def test_blocks_are_words_in_metrics_and_tables(
@@ -335,7 +335,7 @@ def test_blocks_are_words_in_metrics_and_tables(
 ) -> None:
     params = _params(blocks=[[0, 1, 1, 1]], loss=["bce", "pairwise_auc"], label_smoothing=[0.1])
     execute = Ranking(dev, lambda config: float(config.training.loss == "bce"))
-    ranked = search_grid(config, params, five, dev.malignant, 0, execute)
+    ranked = search_grid(config, params, five, dev.malignant, 28, 0, execute)
     best = {"blocks": "0-1-1-1", "loss": "bce", "label_smoothing": 0.1}
     assert summarise(ranked)["chosen"] == best
     columns, rows = ranking_rows(ranked)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 from scipy.special import expit
 
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.calibration import Calibration
 from breast_ultrasound.evaluation.leakage import nearest_neighbour
 from breast_ultrasound.files import InputError
@@ -28,6 +28,7 @@ from breast_ultrasound.search.leakage import (
     models_on_test,
     predictions_of,
 )
+from tests.training_sets import training_set
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_logits_are_of_networks_of_the_final_seeds_on_test_images(
     learned = images_to_learn("without_leaked", dev, 0)
     found = logits_on_test(config, learned, dev, test, 2, 0, resources, "")
     networks = [
-        fit(config, dev.images[learned], dev.malignant[learned], run.seed).model
+        fit(config, training_set(dev, learned), run.seed).model
         for run in final_runs(config, learned, 2, 0)
     ]
     expected = logits_of(classifier_of(config, networks), test.images, "cpu")
@@ -93,7 +94,7 @@ def test_predictions_are_the_calibrated_mean_and_each_members() -> None:
 @pytest.fixture
 def pipeline(config: TrainingConfig, card: ModelCard, dev: ImageSet) -> dict[str, TrainedModel]:
     """Of two models with opposite opinions."""
-    weights = weights_of(fit(config, dev.images, dev.malignant, 0).model)
+    weights = weights_of(fit(config, training_set(dev), 0).model)
     turned = {**weights, "fc.weight": -weights["fc.weight"]}
     return {
         "baseline": TrainedModel(card.model_copy(update={"seeds": [0]}), [turned]),

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 
 from breast_ultrasound.data.folds import Fold, make_folds
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.params import Params, TuneLrParams

@@ -3,10 +3,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 from sklearn.metrics import roc_auc_score
 
 from breast_ultrasound.data.folds import make_folds
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.model import official_recipe
 from breast_ultrasound.search import references
 from breast_ultrasound.search.cross_validation import estimate_folds

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
 from breast_ultrasound.cli.app import app
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.data.phantom import make_phantoms
 from breast_ultrasound.files import read_arrays, write_arrays
 from tests.stages.reads import STAGES, Reads, call

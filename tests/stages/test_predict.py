@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from breast_ultrasound.data.dataset import ImageSet
 from click.testing import Result
 from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
 from breast_ultrasound.cli.app import app
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.data.pictures import read_pictures
 from breast_ultrasound.model import classifier
 from breast_ultrasound.model.artifact import load_model

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from breast_ultrasound.data.dataset import ImageSet
 from safetensors.numpy import load_file as load
 from typer.testing import CliRunner
 
 from breast_ultrasound.cli.app import app
 from breast_ultrasound.data.folds import make_folds
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.data.phantom import make_phantoms
 from breast_ultrasound.evaluation.calibration import platt_scaling
 from breast_ultrasound.files import read_arrays, write_arrays

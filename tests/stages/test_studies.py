@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from breast_ultrasound.data.dataset import ImageSet
 
+from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.model_scores import subsets_of
 from tests.stages.reads import STUDIES, Reads, call, outputs
 from tools.workspace import ROOT, TINY, write_params
