@@ -1,4 +1,3 @@
-from bisect import bisect_right
 from collections.abc import Callable
 
 import numpy as np
@@ -6,14 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+from sklearn.linear_model import LogisticRegression
 
 from breast_ultrasound.evaluation.metrics import (
     auc_difference,
     bootstrap,
-    calibration_error,
+    calibration_line,
     headline_scores,
     mean_and_sd,
     scores,
+    sensitivity_at_90_specificity,
 )
 from breast_ultrasound.params import EvaluateParams
 from breast_ultrasound.ranking import auc
@@ -24,18 +25,6 @@ def _case(seed: int, n: int = 50) -> tuple[np.ndarray, np.ndarray]:
     malignant = rng.random(n) < 0.3
     malignant[:2] = [True, False]
     return malignant, np.clip(rng.random(n) * 0.6 + 0.3 * malignant, 0, 1)
-
-
-def _calibration_error(malignant: np.ndarray, probability: np.ndarray) -> float:
-    """By the definition, an image at a time: a bin has its lower edge, the last one 1 too.
-
-    A bin's gap of means times its count is the gap of its sums.
-    """
-    gaps = [0.0] * 10
-    edges = [edge / 10 for edge in range(1, 10)]
-    for truth, value in zip(malignant.tolist(), probability.tolist(), strict=True):
-        gaps[bisect_right(edges, value)] += truth - value
-    return sum(map(abs, gaps)) / len(malignant)
 
 
 @settings(deadline=None, max_examples=50)
@@ -61,9 +50,14 @@ def test_scores_are_scikit_learns(seed: int, shift: float, digits: int) -> None:
         "benign_aupr": sk.average_precision_score(~malignant, 1 - probability),
         "brier": sk.brier_score_loss(malignant, probability),
         "log_loss": sk.log_loss(malignant, np.clip(probability, 1e-7, 1 - 1e-7)),
-        "calibration_error": _calibration_error(malignant, probability),
     }
     found = scores(malignant, probability)
+    line = dict(zip(("calibration_slope", "calibration_in_the_large"),
+                    calibration_line(malignant, probability), strict=True))  # fmt: skip
+    expected |= line
+    expected["sensitivity_at_90_specificity"] = sensitivity_at_90_specificity(
+        malignant, probability
+    )
     assert found.keys() == expected.keys()
     headline = headline_scores(malignant, probability)
     assert headline == {name: found[name] for name in ("auc", "accuracy")}
@@ -71,24 +65,39 @@ def test_scores_are_scikit_learns(seed: int, shift: float, digits: int) -> None:
         assert found[name] == pytest.approx(value, abs=1e-12), name
 
 
-@pytest.mark.parametrize(
-    ("malignant", "probability", "expected"),
-    [
-        # Bins 0.0 (1 of 2, mean 0.05), 0.8 and 0.9: (2 · 0.45 + 0.15 + 0.05) / 4.
-        ([1, 0, 1, 1], [0.05, 0.05, 0.95, 0.85], 0.275),
-        # 0.1 begins a bin and 1 belongs to the last: (0.95 + 2 · |0 − 0.145| + 2 · 0.025) / 5.
-        ([1, 0, 0, 1, 1], [0.05, 0.1, 0.19, 0.95, 1.0], 0.258),
-        # Within a bin errors cancel: 1 of 4 at a mean of 0.25.
-        ([1, 0, 0, 0], [0.21, 0.23, 0.27, 0.29], 0.0),
-        ([1, 0], [0.0, 1.0], 1.0),
-        ([1, 0], [1.0, 0.0], 0.0),
-    ],
-)
-def test_calibration_error_by_hand(
-    malignant: list[int], probability: list[float], expected: float
+@given(seed=st.integers(0, 10**6), slope=st.floats(0.2, 4), large=st.floats(-2, 2))
+@settings(max_examples=20, deadline=None)
+def test_slope_and_in_the_large_are_those_of_unpenalised_regressions(
+    seed: int, slope: float, large: float
 ) -> None:
-    found = calibration_error(np.array(malignant, dtype=bool), np.array(probability))
-    assert found == pytest.approx(expected, abs=1e-12)
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(0, 1.5, 300)
+    malignant = rng.random(300) < 1 / (1 + np.exp(-(slope * odds + large)))
+    probability = 1 / (1 + np.exp(-odds))
+    fitted = LogisticRegression(C=np.inf, tol=1e-10).fit(odds[:, None], malignant)
+    found = calibration_line(malignant, probability)
+    assert found[0] == pytest.approx(fitted.coef_[0, 0], abs=1e-4)
+    # In the large: with it added, as many are expected to be malignant as are.
+    expected = 1 / (1 + np.exp(-(odds + found[1])))
+    assert expected.sum() == pytest.approx(malignant.sum(), abs=1e-6)
+
+
+def test_the_calibration_of_odd_probabilities() -> None:
+    malignant = np.array([1, 1, 0, 0], dtype=bool)
+    slope, large = calibration_line(malignant, np.full(4, 0.25))  # of one number: no slope
+    assert (slope, large) == (0, pytest.approx(np.log(3)))
+    slope, large = calibration_line(malignant, malignant.astype(float))  # it cannot be better
+    assert slope >= 1
+    assert large == pytest.approx(0, abs=1e-6)
+    assert calibration_line(malignant, 1 - malignant.astype(float))[0] < 0
+
+
+def test_sensitivity_at_90_specificity_by_hand() -> None:
+    benign = np.arange(20) / 100  # 18 of 20 are at most 0.17
+    malignant = np.array([0.17, 0.18, 0.5, 0.05])
+    truth = np.repeat([True, False], [4, 20])
+    assert sensitivity_at_90_specificity(truth, np.concatenate([malignant, benign])) == 0.5
+    assert sensitivity_at_90_specificity(~truth, 1 - np.concatenate([malignant, benign])) <= 1
 
 
 def _mean(values: np.ndarray) -> Callable[[np.ndarray], dict[str, float]]:

@@ -16,6 +16,7 @@ from breast_ultrasound.params import EvaluateParams
 
 PARAMS = EvaluateParams(n_bootstrap=50, confidence=0.9)
 CONTRAST = ("final", "baseline")
+POINTS = {"baseline": {"half": 0.5}, "final": {"half": 0.5, "sensitivity_90": 0.3}}
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def predictions(test_set: ImageSet, rng: np.random.Generator) -> dict[str, Predi
 def test_the_summary_is_of_the_right_images(
     predictions: dict[str, Predictions], test_set: ImageSet
 ) -> None:
-    evaluate = summarise(predictions, test_set, PARAMS, seed=0)
+    evaluate = summarise(predictions, POINTS, test_set, PARAMS, seed=0)
     clean = ~test_set.leaked
     assert 0 < clean.sum() < len(test_set)
     for name, model in predictions.items():
@@ -127,7 +128,11 @@ def test_a_subset_of_one_class_is_left_out(
     ):
         images = replace(test_set, leaked=leaked)
         assert subsets_of(images).keys() == kept
-        assert summarise(predictions, images, PARAMS, seed=0)["final"].keys() == {*kept, "single"}
+        assert summarise(predictions, POINTS, images, PARAMS, seed=0)["final"].keys() == {
+            *kept,
+            "single",
+            "operating_points",
+        }
         tree = compare(predictions, images, [], headline_scores, PARAMS, seed=0)
         assert "leaked_minus_leak_free" not in tree
     for mask, of in zip(
@@ -163,7 +168,7 @@ def test_the_curves_say_what_the_scores_say(
 def test_the_same_results_give_the_same_picture(
     predictions: dict[str, Predictions], test_set: ImageSet, tmp_path: Path
 ) -> None:
-    evaluate = summarise(predictions, test_set, PARAMS, seed=0)
+    evaluate = summarise(predictions, POINTS, test_set, PARAMS, seed=0)
     for name in ("a.png", "b.png"):
         figures.results(evaluate, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

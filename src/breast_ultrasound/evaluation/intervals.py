@@ -21,8 +21,8 @@ def auc_interval(
     """Return the interval of an AUC: DeLong's variance over groups, on the logit scale.
 
     The variance is that of clustered data (Obuchowski 1997, https://doi.org/10.2307/2533958);
-    where every group is one image it is DeLong's. Where no image is ranked wrongly, or all are,
-    it is that of Hanley and McNeil 1982 with half a pair more on the other side.
+    where every group is one image it is DeLong's. Where it is 0, as of scores that separate the
+    classes, the interval is Wilson's of as many images as the rarer class has groups.
 
     Args:
         malignant: (N,) bool, both classes present.
@@ -31,14 +31,9 @@ def auc_interval(
         confidence: 0.95 gives a 95 % interval.
     """
     area, variance = auc_and_variance(malignant, score, group)
-    n_malignant = int(malignant.sum())
-    n_benign = len(malignant) - n_malignant
-    n_pairs = n_malignant * n_benign
     if variance <= 0:
-        area = (area * n_pairs + 0.5) / (n_pairs + 1)
-        first, second = area / (2 - area), 2 * area**2 / (1 + area)
-        spread = (n_malignant - 1) * (first - area**2) + (n_benign - 1) * (second - area**2)
-        variance = (area * (1 - area) + spread) / n_pairs
+        n_fewest = min(len(np.unique(group[of])) for of in (malignant, ~malignant))
+        return _wilson(area, n_fewest, _quantile(confidence))
     return _on_logit_scale(area, variance, _quantile(confidence))
 
 
@@ -91,7 +86,10 @@ def share_interval(hit: NDArray[np.bool_], group: NDArray[np.int64], confidence:
     independent = share * (1 - share) / n_images
     variance = _correction(member) * float((sums**2).sum()) / n_images**2
     effect = max(1.0, variance / independent) if independent else n_images / len(sums)
-    n, z = n_images / effect, _quantile(confidence)
+    return _wilson(share, n_images / effect, _quantile(confidence))
+
+
+def _wilson(share: float, n: float, z: float) -> Interval:
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     return max(0.0, centre - half), min(1.0, centre + half)
