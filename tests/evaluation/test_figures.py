@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from breast_ultrasound.data.image_set import SPLITS
 from breast_ultrasound.data.near_duplicates import NearDuplicates
 from breast_ultrasound.evaluation import figures
 from breast_ultrasound.evaluation.figures import BENIGN_COLOUR, MALIGNANT_COLOUR
@@ -102,14 +103,14 @@ def test_samples_are_images_of_both_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("n_malignant", [30, 60, 90])
 def test_bars_of_the_classes_are_as_long_as_their_counts(n_malignant: int, tmp_path: Path) -> None:
     malignant = np.arange(120) < n_malignant
-    figures.class_balance(malignant, np.arange(120) % 3, tmp_path / "a.png")
+    figures.class_balance(malignant, np.array(SPLITS)[np.arange(120) % 3], tmp_path / "a.png")
     ratio = amount(tmp_path / "a.png", MALIGNANT_COLOUR) / amount(tmp_path / "a.png", BENIGN_COLOUR)
     assert ratio == pytest.approx(n_malignant / (120 - n_malignant), rel=0.1)
 
 
 def test_bars_of_the_groups_are_as_long_as_their_counts(tmp_path: Path) -> None:
     group = np.repeat(np.arange(12), 2)  # four groups within a split, eight across
-    split = np.where(np.arange(24) < 8, 0, np.arange(24) % 2)
+    split = np.where((np.arange(24) < 8) | (np.arange(24) % 2 == 0), "train", "test")
     figures.group_sizes(group, split, tmp_path / "a.png")
     across, within = (amount(tmp_path / "a.png", c) for c in (MALIGNANT_COLOUR, BENIGN_COLOUR))
     assert across / within == pytest.approx(2, rel=0.1)

@@ -35,6 +35,8 @@ def test_a_prediction_is_what_the_model_says_of_one_picture(
     assert [row.lowest for row in rows] == expected.member_probability[1].tolist()
     assert [row.highest for row in rows] == expected.member_probability[0].tolist()
     assert [row.malignant for row in rows] == (expected.probability >= 0.5).tolist()
+    rows = predict_images(dev.images, model, dev, threshold=0.3)
+    assert [row.malignant for row in rows] == (expected.probability >= 0.3).tolist()
 
 
 @pytest.mark.parametrize("correlation", [0.95, 1.0])
@@ -60,18 +62,22 @@ def test_other_dev_images_are_refused(model: TrainedModel, dev: ImageSet) -> Non
         predict_images(dev.images, model, replace(dev, malignant=~dev.malignant))
 
 
-def test_from_a_half_on_malignant_is_predicted() -> None:
-    told = [Prediction(p, p, p, None).malignant for p in (0.0, np.nextafter(0.5, 0), 0.5, 1.0)]
-    assert told == [False, False, True, True]
+@pytest.mark.parametrize("threshold", [0.5, 0.2])
+def test_from_the_threshold_on_malignant_is_predicted(threshold: float) -> None:
+    found = [
+        Prediction(p, threshold, p, p, None).malignant
+        for p in (0.0, np.nextafter(threshold, 0), threshold, 1.0)
+    ]
+    assert found == [False, False, True, True]
 
 
 def test_a_prediction_says_what_it_is() -> None:
-    first = Prediction(probability=0.61, lowest=0.2, highest=0.72, near_duplicate=0)
+    first = Prediction(0.61, threshold=0.5, lowest=0.2, highest=0.72, near_duplicate=0)
     assert str(first) == (
         "malignant, probability of malignant 0.61 (networks from 0.20 to 0.72); "
         "near-duplicate of dev image 0"
     )
     assert first.row(Path("a.png")) == ["a.png", 0.61, 0.2, 0.72, 1, 0]
-    other = Prediction(probability=0.04, lowest=0.02, highest=0.06, near_duplicate=None)
+    other = Prediction(0.04, threshold=0.5, lowest=0.02, highest=0.06, near_duplicate=None)
     assert str(other) == "not malignant, probability of malignant 0.04 (networks from 0.02 to 0.06)"
     assert other.row(Path("b.png")) == ["b.png", 0.04, 0.02, 0.06, 0, ""]

@@ -34,19 +34,18 @@ def test_a_model_predicts_the_same_after_a_round_trip(folder: Path, dev: ImageSe
     assert (model.card.temperature, model.card.offset) == (1.23456789012345, 1 / 3)
 
 
-@pytest.mark.parametrize(("name", "found"), [("image_size", 64), ("transform", "resize")])
-def test_a_model_of_other_images_is_refused(folder: Path, name: str, found: int | str) -> None:
+def test_a_model_of_another_transform_is_refused(folder: Path) -> None:
     """This program would show it what it has not learned from."""
     content = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps({**content, name: found}))
-    expected = re.escape(f"model.json: {name}: expected {content[name]}, got {found}")
+    (folder / "model.json").write_text(json.dumps({**content, "transform": "resize"}))
+    expected = re.escape(f"model.json: transform: expected {content['transform']}, got resize")
     with pytest.raises(InputError, match=expected):
         load_model(folder)
 
 
 def test_a_missing_or_damaged_part_is_named(folder: Path) -> None:
     card = json.loads((folder / "model.json").read_text())
-    for change in ({"offset": "x"}, {"format_version": 2}, {"transform": None}):
+    for change in ({"offset": "x"}, {"format_version": 1}, {"image_size": 20}, {"transform": None}):
         (folder / "model.json").write_text(json.dumps({**card, **change}))
         (name,) = change
         with pytest.raises(InputError, match=rf"model\.json: {name}: .*train the model again"):

@@ -35,6 +35,7 @@ class Guessing:
 def test_both_arms_are_the_same_but_for_augmentation(
     config: TrainingConfig,
     dev_test: tuple[ImageSet, ImageSet],
+    nothing_more: ImageSet,
     tiny_params: Params,
     tmp_path: Path,
     rng: np.random.Generator,
@@ -55,7 +56,9 @@ def test_both_arms_are_the_same_but_for_augmentation(
     monkeypatch.setattr(augmentation, "Executor", lambda *_: execute)
     monkeypatch.setattr(augmentation, "logits_on_test", on_test)
     resources = Resources("cpu", 1, RunCache(tmp_path))
-    rows, trained_on = effects_of_augmentation(config, dev, test, with_, tiny_params, resources)
+    rows, trained_on = effects_of_augmentation(
+        config, dev, test, nothing_more, with_, tiny_params, resources
+    )
     assert all(run.config == plain for run in execute.runs)
     assert len(execute.runs) == 2 * tiny_params.folds.n_splits
     assert arms == [plain, config]

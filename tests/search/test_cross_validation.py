@@ -107,7 +107,7 @@ def test_grouped_folds_leave_nothing_to_peek_at(config: TrainingConfig, dev: Ima
 
 def test_the_summary_has_stable_names(config: TrainingConfig, dev: ImageSet) -> None:
     result = cross_validate(config, dev, 3, 2, seed=0, execute=Peeking(dev))
-    summary = summarise(result, dev)
+    summary = summarise(result, dev, 0.95)
     aucs = [row["auc"] for row in result.fold_scores]
     assert summary["auc"] == {"mean": np.mean(aucs), "sd": np.std(aucs, ddof=1)}
     assert summary.keys() == {*result.fold_scores[0], "pooled"}
@@ -117,6 +117,8 @@ def test_the_summary_has_stable_names(config: TrainingConfig, dev: ImageSet) -> 
     mean = result.logits.mean(axis=0)
     expected = scores(dev.malignant, platt_scaling(mean, dev.malignant).probability(mean))
     assert {name: summary["pooled"][name] for name in expected} == expected
+    low, high = (summary["pooled"][f"auc_{end}"] for end in ("low", "high"))
+    assert low < expected["auc"] < high
     columns, rows = fold_rows(result)
     assert columns == ["fold", *result.fold_scores[0]]
     assert [row[0] for row in rows] == ["1.1", "1.2", "1.3", "2.1", "2.2", "2.3"]

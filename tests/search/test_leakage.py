@@ -60,11 +60,14 @@ def test_a_control_that_cannot_lack_as_many_is_warned_of(
 
 
 def test_logits_are_of_networks_of_the_final_seeds_on_test_images(
-    config: TrainingConfig, dev_test: tuple[ImageSet, ImageSet], resources: Resources
+    config: TrainingConfig,
+    dev_test: tuple[ImageSet, ImageSet],
+    nothing_more: ImageSet,
+    resources: Resources,
 ) -> None:
     dev, test = dev_test
     learned = images_to_learn("without_leaked", dev, 0)
-    found = logits_on_test(config, learned, dev, test, 2, 0, resources, "")
+    found = logits_on_test(config, learned, dev, test, nothing_more, 2, 0, resources, "")
     networks = [
         fit(config, training_set(dev, learned), run.seed).model
         for run in final_runs(config, learned, 2, 0)
@@ -75,13 +78,16 @@ def test_logits_are_of_networks_of_the_final_seeds_on_test_images(
 
 
 def test_networks_that_diverged_predict_nothing(
-    config: TrainingConfig, dev_test: tuple[ImageSet, ImageSet], resources: Resources
+    config: TrainingConfig,
+    dev_test: tuple[ImageSet, ImageSet],
+    nothing_more: ImageSet,
+    resources: Resources,
 ) -> None:
     dev, test = dev_test
     sgd = config.training.model_copy(update={"optimizer": "sgd", "n_epochs": 5})
     wild = config.model_copy(update={"lr": 1e6, "training": sgd})
     with pytest.raises(InputError, match="1 of 1 trainings diverged"):
-        logits_on_test(wild, np.arange(len(dev)), dev, test, 1, 0, resources, "")
+        logits_on_test(wild, np.arange(len(dev)), dev, test, nothing_more, 1, 0, resources, "")
 
 
 def test_predictions_are_the_calibrated_mean_and_each_members() -> None:
@@ -106,13 +112,14 @@ def test_models_of_the_pipeline_and_memory_are_under_their_own_names(
     config: TrainingConfig,
     pipeline: dict[str, TrainedModel],
     dev_test: tuple[ImageSet, ImageSet],
+    nothing_more: ImageSet,
     resources: Resources,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dev, test = dev_test
     logits = np.zeros((2, len(test)), dtype=np.float32)
     monkeypatch.setattr(leakage, "logits_on_test", lambda *_: logits)
-    models = models_on_test(config, pipeline, dev, test, 0, resources)
+    models = models_on_test(config, pipeline, dev, test, nothing_more, 0, resources)
     assert list(models) == [
         "baseline",
         "final",
@@ -132,6 +139,7 @@ def test_models_trained_anew_are_under_their_own_names(
     config: TrainingConfig,
     pipeline: dict[str, TrainedModel],
     dev_test: tuple[ImageSet, ImageSet],
+    nothing_more: ImageSet,
     resources: Resources,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -145,7 +153,7 @@ def test_models_trained_anew_are_under_their_own_names(
         return np.full((n_seeds, len(test)), len(learned), dtype=np.float32)
 
     monkeypatch.setattr(leakage, "logits_on_test", numbered)
-    models = models_on_test(config, pipeline, dev, test, 0, resources)
+    models = models_on_test(config, pipeline, dev, test, nothing_more, 0, resources)
     for number, (name, subset) in enumerate(
         (("retrained", "without_leaked"), ("size_matched_control", "size_matched_control"))
     ):
@@ -173,6 +181,7 @@ class Peeking:
 def test_folds_that_duplicates_may_cross_reward_memory(
     config: TrainingConfig,
     dev: ImageSet,
+    nothing_more: ImageSet,
     tiny_params: Params,
     resources: Resources,
     rng: np.random.Generator,
@@ -180,9 +189,10 @@ def test_folds_that_duplicates_may_cross_reward_memory(
 ) -> None:
     monkeypatch.setattr(leakage, "Executor", lambda *_: Peeking(dev))
     grouped = rng.normal(size=(2, len(dev))).astype(np.float32)
-    found = effect_on_folds(config, dev, grouped, tiny_params, resources)
+    found = effect_on_folds(config, dev, nothing_more, grouped, dev.label, tiny_params, resources)
     assert found["grouped_auc"] == single_auc(grouped, dev.malignant)
     gain = found["ungrouped_minus_grouped"]
     assert gain["auc"] == pytest.approx(found["ungrouped_auc"] - found["grouped_auc"])
     assert gain["auc_low"] <= gain["auc"] <= gain["auc_high"]
+    assert found["by_image"]["true_class_probability"]["difference"]["gain_low"] > 0
     assert found["ungrouped_auc"] > 0.5
