@@ -35,7 +35,8 @@ def main(
     prepared.also_train.save(also_train)
     write_json(metrics, counts)
     cut = settings.preprocess.near_duplicate_correlation
-    show_images = settings.data.name != "images" or settings.data.show_images
+    name, shown = settings.data.name, settings.data.show_images
+    show_images = shown or name != "images"
     write_data_plots(prepared.images, prepared.duplicates, cut, settings.seed, show_images, plots)
     typer.echo("\n".join(notes(counts, len(prepared.test))))
 

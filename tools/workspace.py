@@ -21,6 +21,8 @@ PROJECT = (
     ".dvc/config",
     ".dvc/plots",
     ".dvcignore",
+    "data/also_train/README.md",
+    "data/images/README.md",
     ".gitignore",
 )
 

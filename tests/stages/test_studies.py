@@ -66,6 +66,7 @@ def test_metric_names_are_stable(studied: tuple[Path, Reads]) -> None:
         "grouped_auc",
         "ungrouped_auc",
         "ungrouped_minus_grouped",
+        "by_image",
     }
     for name in ("trained_on", "scored_on"):
         assert leakage[name].startswith("portable: ")
@@ -83,7 +84,21 @@ def test_metric_names_are_stable(studied: tuple[Path, Reads]) -> None:
         "accuracy",
     }
     assert metrics["references"]["network"]["minus_first"] == 0
-    assert metrics["altered_copies"].keys() >= {"pairs", "false_at_most", "mirror", "shift_1"}
+    duplicates = metrics["duplicates"]
+    assert duplicates["altered_copies"].keys() >= {"pairs", "false_at_most", "mirror", "shift_1"}
+    assert duplicates["experts"].keys() >= {"recall", "precision", "experts_only", "ours_only"}
+    external = metrics["external"]
+    assert external.keys() == {
+        "breastmnist_baseline_on_test", "breastmnist_baseline_on_bus_bra",
+        "breastmnist_baseline_on_leak_free_test", "breastmnist_final_on_test",
+        "breastmnist_final_on_bus_bra", "breastmnist_final_on_leak_free_test",
+        "bus_bra_on_bus_bra", "bus_bra_on_test", "bus_bra_on_leak_free_test",
+        "both_on_bus_bra", "both_on_dev_folds", "both_on_test", "both_on_leak_free_test",
+        "scored_on", "trained_on",
+    }  # fmt: skip
+    assert external["both_on_bus_bra"]["images"] == 60  # two of each patient who reports
+    assert external["both_on_bus_bra"]["patients"] == 30
+    assert metrics["resolution"].keys() == {"28", "64", "128", "224", "trained_on"}
 
 
 def test_studies_begin_from_the_pipelines_results(

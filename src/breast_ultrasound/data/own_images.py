@@ -36,7 +36,7 @@ def read_own_images(own: OwnImages, side: int) -> tuple[ImageSet, dict[str, int]
     """
     root = expand(own.images)
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder; name one in data.images")
+        raise InputError(f"{root}: no such folder of images; name another, or make it")
     files, counts = _of_table(root, own) if own.table else labelled_files(root, own.exclude)
     malignant = _classes([file.label for file in files], own)
     _check_once(files, root)
