@@ -99,7 +99,7 @@ def test_few_depend_on_the_test_images() -> None:
     """One stage of the pipeline, and the studies whose question is about test images."""
     readers = {name for name, stage in BOTH.items() if "data/processed/test.npz" in stage["deps"]}
     assert readers == {"evaluate", "leakage", "augmentation"}
-    raw = {name for name, stage in STAGES.items() if "data/raw/breastmnist.npz" in stage["deps"]}
+    raw = {name for name, stage in STAGES.items() if "data/raw/images.npz" in stage["deps"]}
     assert raw == {"preprocess"}
 
 

@@ -284,13 +284,21 @@ def test_missing_inputs_end_in_one_line_and_exit_code_2(
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
-def test_the_clean_split_is_the_file_that_resplit_writes(
-    phantom_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def nothing_besides(
+    tmp_path: Path, nothing_more: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Work in a folder with the file that `download` writes as shipped: no more to learn from."""
     monkeypatch.chdir(tmp_path)
+    nothing_more.save(tmp_path / "data/raw/also_train.npz")
+
+
+@pytest.mark.usefixtures("nothing_besides")
+def test_the_clean_split_is_the_file_that_resplit_writes(
+    phantom_file: Path, tmp_path: Path
+) -> None:
     write_params(tmp_path / "params.yaml", TINY, {"data": {"split": "clean"}})
-    raw = Path("data/raw/breastmnist.npz")
-    raw.parent.mkdir(parents=True)
+    raw = Path("data/raw/images.npz")
     raw.write_bytes(phantom_file.read_bytes())
     assert call("preprocess").exit_code == 0
     assert CliRunner().invoke(app, ["resplit", str(raw), "clean.npz"]).exit_code == 0
@@ -307,12 +315,10 @@ def _spoil(raw: Path, change: Callable[[dict[str, Any]], None]) -> None:
     write_arrays(raw, arrays)
 
 
-def test_a_wrong_file_leaves_earlier_outputs_as_they_were(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("nothing_besides")
+def test_a_wrong_file_leaves_earlier_outputs_as_they_were(tmp_path: Path) -> None:
     write_params(tmp_path / "params.yaml", TINY)
-    raw = Path("data/raw/breastmnist.npz")
+    raw = Path("data/raw/images.npz")
     _spoil(raw, lambda arrays: None)
     assert call("preprocess").exit_code == 0
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -325,10 +331,8 @@ def test_a_wrong_file_leaves_earlier_outputs_as_they_were(
             assert path.read_bytes() == content
 
 
-def test_a_class_that_no_fold_can_hold_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("nothing_besides")
+def test_a_class_that_no_fold_can_hold_is_refused(tmp_path: Path) -> None:
     write_params(tmp_path / "params.yaml", TINY, {"folds": {"n_splits": 20}})
 
     def one_malignant_image(arrays: dict[str, Any]) -> None:
@@ -336,7 +340,7 @@ def test_a_class_that_no_fold_can_hold_is_refused(
             arrays[f"{split}_labels"][:] = 1
             arrays[f"{split}_labels"][0] = 0
 
-    _spoil(Path("data/raw/breastmnist.npz"), one_malignant_image)
+    _spoil(Path("data/raw/images.npz"), one_malignant_image)
     assert call("preprocess").exit_code == 0
     result = call("tune_lr")
     assert result.exit_code == 2
