@@ -167,9 +167,8 @@ class AugmentParams(Section):
     shift: float = Field(ge=0, lt=1)  # fraction of the side, either way
     contrast: float = Field(ge=0, lt=1)  # fraction either way
     brightness: float = Field(ge=0, le=1)  # of the grey range, either way
+    ramp: float = Field(ge=0, le=2)  # log of the gain at the edges, either way; half of it across
     gamma: float = Field(ge=0, le=2)  # grey levels to the power of eˣ, x so far either way
-    blur: float = Field(ge=0, le=0.2)  # standard deviation at most, fraction of the side
-    speckle: float = Field(ge=0, le=1)  # of multiplicative noise, standard deviation at most
     cutout: float = Field(ge=0, lt=1)  # side of the blanked square, fraction of the image's
 
 
@@ -180,9 +179,8 @@ NO_AUGMENTATION = AugmentParams(
     shift=0,
     contrast=0,
     brightness=0,
+    ramp=0,
     gamma=0,
-    blur=0,
-    speckle=0,
     cutout=0,
 )
 

@@ -11,6 +11,8 @@ NOTHING = {
     "shift": 0.0,
     "contrast": 0.0,
     "brightness": 0.0,
+    "ramp": 0.0,
+    "gamma": 0.0,
     "cutout": 0.0,
 }
 IMAGES = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -122,6 +124,36 @@ def test_brightness_adds_to_each_image_its_own_amount() -> None:
     amount = added.mean(dim=(1, 2, 3))
     assert (added - amount[:, None, None, None]).abs().max() < 1e-6
     _is_uniform(amount, -0.1, 0.1, tolerance=1e-5)  # a twentieth of the range −1…1
+
+
+def test_gamma_raises_greys_to_each_images_own_power() -> None:
+    image = IMAGES[:1].expand(500, -1, -1, -1)
+    params = AugmentParams.model_validate({**NOTHING, "gamma": 0.4})
+    changed = augment(image, params, torch.Generator().manual_seed(0))
+    before, after = ((x[:, 0] + 1) / 2 for x in (image, changed))
+    power = after[:, 5, 5].log() / before[:, 5, 5].log()
+    assert torch.allclose(after, before ** power[:, None, None], atol=1e-4)
+    _is_uniform(power.log(), -0.4, 0.4, tolerance=1e-3)
+
+
+def test_gamma_keeps_black_and_white_and_clips_beyond() -> None:
+    ends = torch.tensor([-1.5, -1.0, 1.0, 1.5]).view(1, 1, 2, 2).expand(20, -1, -1, -1)
+    params = AugmentParams.model_validate({**NOTHING, "gamma": 0.5})
+    changed = augment(ends, params, torch.Generator().manual_seed(0))
+    assert torch.equal(changed, ends.clamp(-1, 1))
+
+
+def test_a_ramp_amplifies_from_edge_to_edge_and_keeps_black_and_the_centre() -> None:
+    grey = torch.full((500, 1, 29, 29), -0.5)
+    params = AugmentParams.model_validate({**NOTHING, "ramp": 0.4})
+    log = ((augment(grey, params, torch.Generator().manual_seed(0))[:, 0] + 1) / 0.5).log()
+    _is_uniform(log[:, -1, 14], -0.4, 0.4, tolerance=1e-5)
+    _is_uniform(log[:, 14, -1], -0.2, 0.2, tolerance=1e-5)
+    corners = log[:, -1, 14] + log[:, 14, -1]
+    assert torch.allclose(log[:, -1, -1], corners, atol=1e-5)  # evenly over the image
+    assert torch.allclose(log, -log.flip(1, 2), atol=1e-5)
+    black = torch.full((500, 1, 29, 29), -1.0)
+    assert torch.equal(augment(black, params, torch.Generator().manual_seed(0)), black)
 
 
 def test_cut_out_blanks_a_square_of_the_given_side() -> None:

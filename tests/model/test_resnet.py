@@ -9,7 +9,7 @@ from breast_ultrasound.params import ModelParams
 
 def _params(**changes: object) -> ModelParams:
     plain = {"stem": "imagenet", "input_size": 28, "width": 64, "blocks": [2] * 4, "dropout": 0}
-    return ModelParams.model_validate({**plain, **changes})
+    return ModelParams.model_validate({**plain, "standardise": False, **changes})
 
 
 def test_the_plain_network_is_torchvisions() -> None:
@@ -51,6 +51,23 @@ def test_a_stage_without_blocks_passes_on_what_it_is_given() -> None:
     assert model.layer2[0].conv1.weight.shape[:2] == (16, 8)
     bare = ResNet(_params(stem="small", width=8, blocks=[0, 0, 0, 0]))
     assert bare.fc.in_features == 8
+
+
+def test_standardised_networks_ignore_gain_and_offset() -> None:
+    images = torch.rand(4, 1, 28, 28) * 2 - 1
+    changed = images * torch.tensor([0.5, 0.8, 1.2, 2.0])[:, None, None, None] - 0.1
+    plain, standardised = (ResNet(_params(width=8, standardise=s)).eval() for s in (False, True))
+    assert not torch.allclose(plain(images), plain(changed), rtol=0.05)
+    # All but: a constant is added to the deviation, so that an image of one grey stays black.
+    torch.testing.assert_close(standardised(images), standardised(changed), rtol=0.05, atol=0.05)
+    assert standardised(torch.full((1, 1, 28, 28), 0.7)).isfinite().all()
+
+
+def test_standardisation_is_of_each_image_alone() -> None:
+    images = torch.rand(4, 1, 28, 28) * 2 - 1
+    model = ResNet(_params(width=8, standardise=True)).eval()
+    alone = torch.cat([model(image[None]) for image in images])
+    torch.testing.assert_close(model(images), alone)
 
 
 def test_dropout_acts_in_training_only() -> None:

@@ -11,9 +11,9 @@ from breast_ultrasound.params import AugmentParams
 def augment(images: Tensor, params: AugmentParams, generator: Generator) -> Tensor:
     """Return randomly changed copies of images (B, 1, S, S), black −1 and white 1.
 
-    Every image draws its own mirror, rotation, scale, shift, contrast, brightness, gamma, blur,
-    speckle and cut-out. The draws depend on `generator` (on the CPU) alone, and all zeros returns
-    the images as given.
+    Every image draws its own mirror, rotation, scale, shift, contrast, brightness, ramp, gamma and
+    cut-out. The draws depend on `generator` (on the CPU) alone, and all zeros returns the images as
+    given.
     """
 
     def uniform(limit: float) -> Tensor:
@@ -30,13 +30,10 @@ def augment(images: Tensor, params: AugmentParams, generator: Generator) -> Tens
     if params.flip or params.rotation or params.scale or params.shift:
         images = _warp(images, mirror, angle, scale, shift)
     images = images * contrast[:, None, None, None] + brightness[:, None, None, None]
+    if params.ramp:
+        images = _ramp(images, uniform(params.ramp), uniform(params.ramp / 2))
     if params.gamma:
         images = _gamma(images, uniform(params.gamma))
-    if params.blur:
-        images = _blur(images, uniform(params.blur).abs(), params.blur)
-    if params.speckle:
-        noise = torch.randn(images.shape, generator=generator).to(images.device)
-        images = _speckle(images, noise * uniform(params.speckle)[:, None, None, None])
     return _cut_out(images, centre, params.cutout) if params.cutout else images
 
 
@@ -74,42 +71,23 @@ def _sample(images: Tensor, across: Tensor, down: Tensor) -> Tensor:
     return torch.lerp(upper, lower, y).unsqueeze(1)
 
 
-def _gamma(images: Tensor, exponent: Tensor) -> Tensor:
-    """Raise the grey levels of each image to the power of e^`exponent`, (B,); 0 keeps them."""
-    greys = ((images + 1) / 2).clamp(0, 1)
-    return greys ** exponent.exp()[:, None, None, None] * 2 - 1
-
-
-def _blur(images: Tensor, deviation: Tensor, limit: float) -> Tensor:
-    """Blur each image by a Gaussian of its own standard deviation; the border repeats.
+def _ramp(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """Amplify each image unevenly, as other time-gain compensation and coupling would.
 
     Args:
-        deviation: (B,), fraction of the side.
-        limit: the largest there is: the kernel goes to twice as far.
+        images: (B, 1, S, S).
+        down, across: (B,), log of the gain over black at the bottom and at the right; at the
+            opposite edges it is minus that, at the centre 0.
     """
-    side = images.shape[-1]
-    reach = math.ceil(2 * limit * side)
-    steps = torch.arange(-reach, reach + 1, device=images.device)
-    width = (deviation * side).clamp(min=1e-3)
-    weights = torch.exp(-((steps[None, :] / width[:, None]) ** 2) / 2)  # (B, steps)
-    weights = weights / weights.sum(dim=1, keepdim=True)
-    for pad in ((reach, reach, 0, 0), (0, 0, reach, reach)):
-        padded = torch.nn.functional.pad(images, pad, mode="replicate")
-        across = pad[0] > 0
-        images = sum(
-            (
-                (padded[..., i : i + side] if across else padded[..., i : i + side, :])
-                * weights[:, i, None, None, None]
-                for i in range(len(steps))
-            ),
-            torch.zeros_like(images),
-        )
-    return images
+    ticks = torch.linspace(-1, 1, images.shape[-1], device=images.device)
+    log = down[:, None, None] * ticks[:, None] + across[:, None, None] * ticks  # (B, S, S)
+    return (images + 1) * log.exp()[:, None] - 1
 
 
-def _speckle(images: Tensor, noise: Tensor) -> Tensor:
-    """Multiply the grey levels, over black, by 1 + `noise`, (B, 1, S, S)."""
-    return (images + 1) * (1 + noise) - 1
+def _gamma(images: Tensor, exponent: Tensor) -> Tensor:
+    """Raise the grey levels of each image, clipped, to the power of e^`exponent`, (B,)."""
+    greys = ((images + 1) / 2).clamp(0, 1)
+    return greys ** exponent.exp()[:, None, None, None] * 2 - 1
 
 
 def _cut_out(images: Tensor, centre: Tensor, side: float) -> Tensor:
