@@ -55,7 +55,7 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"seed": -1}, ["seed", "greater than or equal to 0"]),
     ({"seed": 1.5}, ["seed", "integer", "1.5"]),
     ({"seed": None}, ["seed", "integer", "None"]),
-    ({"data": {"name": "bus"}}, ["data.name", "'breastmnist' or 'phantom'", "'bus'"]),
+    ({"data": {"name": "bus"}}, ["data.name", "'breastmnist', 'images' or 'phantom'", "'bus'"]),
     ({"data": {"search_path": "here"}}, ["data.search_path", "list", "'here'"]),
     ({"folds": {"n_splits": 1}}, ["folds.n_splits", "greater than or equal to 2", "1"]),
     ({"model": {"stem": "big"}}, ["model.stem", "'small_strided'", "'big'"]),

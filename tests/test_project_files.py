@@ -62,7 +62,9 @@ def test_deps_are_the_inputs_and_exactly_the_modules_imported(stage: str) -> Non
     assert inputs <= made
     own = {str(script.relative_to(ROOT)), "stages/__init__.py"}
     # The first stage checks every parameter, the unknown ones too.
-    own |= {"params.yaml"} if stage == "download" else set()
+    # It depends on the folders of own images as a whole.
+    if stage == "download":
+        own |= {"params.yaml", "${data.images}", "${data.also_train.images}"}
     if stage in STUDIES:
         own.add("studies/__init__.py")
     assert set(BOTH[stage]["deps"]) == inputs | modules | own
@@ -98,7 +100,7 @@ def test_every_stage_is_described_and_keeps_metrics_and_plots_in_git() -> None:
 def test_few_depend_on_the_test_images() -> None:
     """One stage of the pipeline, and the studies whose question is about test images."""
     readers = {name for name, stage in BOTH.items() if "data/processed/test.npz" in stage["deps"]}
-    assert readers == {"evaluate", "leakage", "augmentation"}
+    assert readers == {"evaluate", "leakage", "augmentation", "external", "resolution"}
     raw = {name for name, stage in STAGES.items() if "data/raw/images.npz" in stage["deps"]}
     assert raw == {"preprocess"}
 

@@ -11,71 +11,113 @@ from breast_ultrasound.console import printable
 from breast_ultrasound.files import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.evaluation.external import ScoredImages
-    from breast_ultrasound.model.artifact import ModelCard
+    from breast_ultrasound.model.artifact import ModelCard, TrainedModel
+    from breast_ultrasound.params import OwnImages
 
 SHOWN = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity",
          "sensitivity_at_90_specificity", "aupr", "f1", "brier", "log_loss", "calibration_slope",
          "calibration_in_the_large")  # fmt: skip
 
 
+Images = Annotated[
+    Path, typer.Argument(help="Table (CSV, TSV) beside the images, or a folder per class.")
+]
+Model = Annotated[Path, typer.Option(help="Folder of a trained model.")]
+Image = Annotated[
+    str, typer.Option(help="Column of the image's path, or template: 'Images/{ID}.png'.")
+]
+LabelColumn = Annotated[str, typer.Option("--label", help="Column of the label.")]
+Patient = Annotated[str | None, typer.Option(help="Column of the patient.")]
+Labels = Annotated[str, typer.Option(help="Labels, with commas.")]
+By = Annotated[str, typer.Option(help="Columns that make subgroups, with commas.")]
+Recalibrate = Annotated[
+    bool, typer.Option(help="Show what a local Platt scaling would give, by cross-fitting.")
+]
+Dev = Annotated[
+    Path, typer.Option(help="The dev images: tells whether the model learned from these.")
+]
+Bootstrap = Annotated[int, typer.Option(min=10, help="Resamples, for the intervals.")]
+Json = Annotated[Path | None, typer.Option(help="Write every score.")]
+Csv = Annotated[Path | None, typer.Option(help="Write one row per image.")]
+Plot = Annotated[Path | None, typer.Option(help="Write figures into a folder.")]
+
+
 def evaluate(
-    images: Annotated[
-        Path, typer.Argument(help="Table (CSV, TSV) beside the images, or a folder per class.")
-    ],
-    model: Annotated[Path, typer.Option(help="Folder of a trained model.")] = Path("models/final"),
-    image: Annotated[
-        str, typer.Option(help="Column of the image's path, or template: 'Images/{ID}.png'.")
-    ] = "image",
-    label: Annotated[str, typer.Option(help="Column of the label.")] = "label",
-    patient: Annotated[str | None, typer.Option(help="Column of the patient.")] = None,
-    malignant: Annotated[str, typer.Option(help="Labels, with commas.")] = "malignant",
-    benign: Annotated[str, typer.Option(help="Labels, with commas.")] = "benign,normal",
+    images: Images,
+    model: Model = Path("models/final"),
+    image: Image = "image",
+    label: LabelColumn = "label",
+    patient: Patient = None,
+    malignant: Labels = "malignant",
+    benign: Labels = "benign,normal",
     exclude: Exclude = None,
-    by: Annotated[str, typer.Option(help="Columns that make subgroups, with commas.")] = "",
-    recalibrate: Annotated[
-        bool, typer.Option(help="Show what a local Platt scaling would give, by cross-fitting.")
-    ] = False,
-    dev: Annotated[
-        Path, typer.Option(help="The dev images: tells whether the model learned from these.")
-    ] = Path("data/processed/dev.npz"),
-    bootstrap: Annotated[int, typer.Option(min=10, help="Resamples, for the intervals.")] = 1000,
-    json: Annotated[Path | None, typer.Option(help="Write every score.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write one row per image.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write figures into a folder.")] = None,
+    by: By = "",
+    recalibrate: Recalibrate = False,
+    dev: Dev = Path("data/processed/dev.npz"),
+    bootstrap: Bootstrap = 1000,
+    json: Json = None,
+    csv: Csv = None,
+    plot: Plot = None,
 ) -> None:
     """Score a trained model on labelled images, per image and per patient, with intervals."""
-    from breast_ultrasound.data.dev_and_test import grouped
-    from breast_ultrasound.data.own_images import read_own_images
-    from breast_ultrasound.evaluation.external import ScoredImages, evaluate_images
+    from breast_ultrasound.evaluation.external import evaluate_images
     from breast_ultrasound.files import write_csv, write_json
-    from breast_ultrasound.model.arithmetic import limit_process
     from breast_ultrasound.model.artifact import load_model
-    from breast_ultrasound.model.classifier import predict
     from breast_ultrasound.params import EvaluateParams
 
     columns = _names(by)
     own = own_images(images, image, label, patient, columns, malignant, benign, exclude or [])
     trained = load_model(model)
-    scored_on = limit_process(trained.card.config.training.arithmetic, "cpu")
-    found, left_out = read_own_images(own, trained.card.image_size)
-    inputs = [Path(own.images, name) for name in found.name.tolist()]
-    check_outputs([json, csv], [images, *inputs] if images.is_file() else inputs)
-    found = grouped(found, trained.card.near_duplicate_correlation)
-    typer.echo(_known(found, dev, trained.card))
-    said = predict(trained.classifier(), found.images, "cpu")
-    scored = ScoredImages(str(model), str(images), found, said.probability)
+    scored, members, scored_on = _predict(own, trained, str(images), dev, [json, csv], plot)
     interval = EvaluateParams(n_bootstrap=bootstrap, confidence=0.95)
     points = trained.card.operating_points
     content = evaluate_images(scored, points, columns, recalibrate, interval, seed=0)
-    say_left_out(left_out)
     show(content)
     if json is not None:
         write_json(json, {**content, "scored_on": scored_on})
     if csv is not None:
-        write_csv(csv, *prediction_rows(scored, said.member_probability))
+        write_csv(csv, *prediction_rows(scored, members))
     if plot is not None:
         _draw(scored, content, recalibrate, plot)
+
+
+def _predict(
+    own: "OwnImages",
+    trained: "TrainedModel",
+    words: str,
+    dev: Path,
+    outputs: list[Path | None],
+    plot: Path | None,
+) -> tuple["ScoredImages", "NDArray[np.float64]", str]:
+    """Read the images, say whether they are known, and predict.
+
+    Returns:
+        them with their probabilities; those of each member, (M, N); what scored them.
+    """
+    from breast_ultrasound.data.dev_and_test import grouped
+    from breast_ultrasound.data.own_images import read_own_images
+    from breast_ultrasound.evaluation.external import ScoredImages
+    from breast_ultrasound.model.arithmetic import limit_process
+    from breast_ultrasound.model.classifier import predict
+
+    card = trained.card
+    scored_on = limit_process(card.config.training.arithmetic, "cpu")
+    found, left_out = read_own_images(own, card.image_size)
+    inputs = [Path(own.images, name) for name in found.name.tolist()]
+    check_outputs(outputs, [*inputs, *([Path(own.images, own.table)] if own.table else [])])
+    if plot is not None and plot.is_file():
+        raise InputError(f"--plot: expected a folder, got the file {plot}")
+    found = grouped(found, card.near_duplicate_correlation)
+    typer.echo(_known(found, dev, card))
+    say_left_out(left_out)
+    predictions = predict(trained.classifier(), found.images, "cpu")
+    scored = ScoredImages("", words, found, predictions.probability)
+    return scored, predictions.member_probability, scored_on
 
 
 def own_images(
@@ -87,7 +129,7 @@ def own_images(
     malignant: str,
     benign: str,
     exclude: list[str],
-) -> Any:
+) -> "OwnImages":
     """Return the options as the section of params.yaml that they stand for."""
     from pydantic import ValidationError
 
@@ -118,7 +160,7 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _known(found: Any, dev: Path, card: "ModelCard") -> str:
+def _known(found: "ImageSet", dev: Path, card: "ModelCard") -> str:
     """Return a line on whether the model learned from these images."""
     from breast_ultrasound.data.dev_and_test import find_known
     from breast_ultrasound.data.image_set import ImageSet
@@ -140,7 +182,9 @@ def _known(found: Any, dev: Path, card: "ModelCard") -> str:
     return f"{len(found)} images, none a near-duplicate of one that the model learned from"
 
 
-def prediction_rows(scored: "ScoredImages", members: Any) -> tuple[list[str], list[list[Any]]]:
+def prediction_rows(
+    scored: "ScoredImages", members: "NDArray[np.float64]"
+) -> tuple[list[str], list[list[Any]]]:
     """Return a table of predictions, one row per image: column names, then rows."""
     images = scored.images
     columns = ["image", "patient", "label", "malignant", "malignant_probability", "lowest",
@@ -191,7 +235,5 @@ def _draw(
     from breast_ultrasound.evaluation.external import recalibrated
     from breast_ultrasound.evaluation.external_figures import curves, subgroup_forest
 
-    if folder.is_file():
-        raise InputError(f"--plot: expected a folder, got the file {folder}")
     curves(scored, recalibrated(scored) if recalibrate else None, folder / "curves.png")
     subgroup_forest(content, folder / "forest.png")

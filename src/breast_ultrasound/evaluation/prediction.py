@@ -91,21 +91,12 @@ def predict_images(
         )
     predictions = predict(model.classifier(), images, device)
     similarity = best_correlation(thumbnails_of(images), dev.thumbnails)
-    nearest = similarity.argmax(axis=1)
-    is_near_duplicate = similarity.max(axis=1) >= model.card.near_duplicate_correlation
+    known = similarity.max(axis=1) >= model.card.near_duplicate_correlation
+    duplicates = [
+        int(i) if k else None for i, k in zip(similarity.argmax(axis=1), known, strict=True)
+    ]
+    rows = zip(predictions.probability, predictions.member_probability.T, duplicates, strict=True)
     return [
-        Prediction(
-            float(probability),
-            threshold,
-            float(members.min()),
-            float(members.max()),
-            int(duplicate) if known else None,
-        )
-        for probability, members, duplicate, known in zip(
-            predictions.probability,
-            predictions.member_probability.T,
-            nearest,
-            is_near_duplicate,
-            strict=True,
-        )
+        Prediction(float(p), threshold, float(members.min()), float(members.max()), duplicate)
+        for p, members, duplicate in rows
     ]
