@@ -16,7 +16,13 @@ from typing import Any
 from tools.workspace import ROOT
 
 Read = Callable[[str], str]  # the text of a file of the project, by its path from the root
-DOCUMENTS = ("README.md", "docs/leakage.md", "docs/benchmarks.md", "docs/architecture.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/leakage.md",
+    "docs/external.md",
+    "docs/benchmarks.md",
+    "docs/architecture.md",
+)
 HEADLINES = ("auc", "accuracy")
 SUBSETS = ("test", "leak_free", "leaked")
 
@@ -64,29 +70,29 @@ def data(read: Read) -> list[str]:
 
 def results(read: Read) -> list[str]:
     """Return the README's table of results."""
-    evaluate, validate = metrics(read, "evaluate"), metrics(read, "cross_validate")
+    evaluate, pooled = metrics(read, "evaluate"), metrics(read, "cross_validate")["pooled"]
     clean = metrics(read, "studies/clean_split")["evaluate"]["final"]["test"]
+    elsewhere = metrics(read, "studies/external")
     found, counts = metrics(read, "data")["near_duplicates"], metrics(read, "data")["images"]
-    scores = (*HEADLINES, "aupr", "f1")
-    folds = [f"{validate[s]['mean']:.3f} ± {validate[s]['sd']:.3f}" for s in scores]
-    final, baseline = evaluate["final"], evaluate["baseline"]
-    free, every = (
-        f"the {found['leak_free_test_images']} leak-free of the official test images",
-        f"all {counts['test']} official test images",
-    )
+    final, every = evaluate["final"], f"all {counts['test']} official test images"
+    free = f"the {found['leak_free_test_images']} leak-free of them, a selected subset"
+    both, alone = (elsewhere[f"{name}_on_bus_bra"] for name in ("both", "breastmnist_final"))
     rows = [
-        ["final", f"{counts['test']} test images of clean splits",
-         *(interval(clean, s) for s in scores)],
-        ["final", "dev, grouped folds that no search used", *folds],
-        ["final", free,
-         *(interval(final.get("leak_free", {}), s) for s in scores)],
-        ["final", every,
-         *(interval(final["test"], s) for s in scores)],
-        ["baseline", every,
-         *(interval(baseline["test"], s) for s in scores)],
-        ["*published*: ResNet-18, MedMNIST v2", every, "0.901", "0.863", "", ""],
-    ]  # fmt: skip
-    return table(["model", "scored on", "AUC", "accuracy", "AUPR", "F1"], rows)
+        ["final", f"another hospital, {alone['images']} images", *_cells(alone)],
+        ["networks that learned from its other patients too", "the same images", *_cells(both)],
+        ["final", f"{counts['test']} test images of clean splits", *_cells(clean)],
+        ["networks of grouped folds", "dev, folds that no search used", *_cells(pooled)],
+        ["final", every, *_cells(final["test"])],
+        ["final", free, *_cells(final.get("leak_free", {}))],
+        ["baseline", every, *_cells(evaluate["baseline"]["test"])],
+        ["final − baseline", every, *_cells(evaluate["final_minus_baseline"]["test"], "+")],
+        ["*published*: ResNet-18, MedMNIST v2", every, "0.901", "0.863"],
+    ]
+    return table(["model", "scored on", "AUC", "accuracy"], rows)
+
+
+def _cells(row: Mapping[str, float], sign: str = "") -> list[str]:
+    return [interval(row, score, sign) for score in HEADLINES]
 
 
 def trainings(read: Read) -> list[str]:
@@ -118,7 +124,7 @@ def bands(read: Read) -> list[str]:
 
 def copies(read: Read) -> list[str]:
     """Return which altered copies each way of comparing finds."""
-    first, *_ = found = csv_rows(read, "studies/altered_copies.csv")
+    first, *_ = found = csv_rows(read, "studies/duplicates/altered_copies.csv")
     kinds = list(first)[4:]
     rows = [
         [row["compared_by"], row["from"], row["pairs"], row["false_at_most"],
@@ -209,10 +215,74 @@ def references(read: Read) -> list[str]:
     return table(["learner", "AUC of folds", "− network", "accuracy"], rows)
 
 
+def agreement(read: Read) -> list[str]:
+    """Return recall and precision against the experts' list, by cut."""
+    rows = [
+        [f"{float(row['near_duplicate_correlation']):.2f}", row["pairs"],
+         f"{float(row['recall']):.3f}", f"{float(row['precision']):.3f}",
+         row["leaked_test_images"], row["leaked_by_experts"], row["leaked_by_both"]]
+        for row in csv_rows(read, "studies/duplicates/agreement.csv")
+    ]  # fmt: skip
+    return table(["cut", "pairs in groups", "recall", "precision", "leaked test images: ours",
+                  "experts'", "both"], rows)  # fmt: skip
+
+
+def by_image(read: Read) -> list[str]:
+    """Return what ungrouped folds add to scores of images with and without a near-duplicate."""
+    content = metrics(read, "studies/leakage")["folds"]["by_image"]
+    words = {"with_near_duplicate": "with a near-duplicate", "without": "without one",
+             "difference": "difference of the two"}  # fmt: skip
+    rows = [
+        [words[name], *(interval(content[measure][name], "gain", "+")
+                        for measure in ("auc", "true_class_probability"))]
+        for name in words
+    ]  # fmt: skip
+    rows += [
+        [f"difference, {kind} images", "", interval(row, "gain", "+")]
+        for kind, row in content["kinds"].items()
+    ]
+    return table(["dev images", "AUC", "mean probability of the true class"], rows)
+
+
+def external(read: Read) -> list[str]:
+    """Return what models score at home and elsewhere."""
+    rows = [
+        [row["learned_from"], row["scored_on"], row["images"], _ends(row, "auc"),
+         _ends(row, "sensitivity"), _ends(row, "specificity"), _ends(row, "calibration_slope"),
+         _ends(row, "calibration_in_the_large"), _ends(row, "patient_auc")]
+        for row in csv_rows(read, "studies/external/external.csv")
+    ]  # fmt: skip
+    return table(["learned from", "scored on", "images", "AUC", "sensitivity", "specificity",
+                  "calibration slope", "in the large", "AUC per patient"], rows)  # fmt: skip
+
+
+def resolution(read: Read) -> list[str]:
+    """Return what images of each size score."""
+    sizes, rows = metrics(read, "studies/resolution"), []
+    smallest = sizes["28"]["flops"]
+    names = ("dev_folds", "test", "leak_free_test", "bus_bra")
+    for side, size in sizes.items():
+        if side != "trained_on":
+            scores = [interval(size.get(name, {}), "auc") for name in names]
+            share = f"{size['flops'] / smallest:.1f}"
+            rows.append([side, size["stem"], f"{size['lr']:.2g}", share, *scores])
+    return table(["pixels", "stem", "learning rate", "FLOPs, of 28", "dev, folds", "test",
+                  "leak-free test", "BUS-BRA"], rows)  # fmt: skip
+
+
+def _ends(row: Mapping[str, str], name: str) -> str:
+    """Return a score of a table with its interval, or nothing where it has none."""
+    values = [row[f"{name}{end}"] for end in ("", "_low", "_high")]
+    if not all(values):
+        return ""
+    value, low, high = (f"{float(text):.3f}" for text in values)
+    return f"{value} [{low}, {high}]"
+
+
 BLOCKS: dict[str, Callable[[Read], list[str]]] = {
     block.__name__: block
-    for block in (data, results, trainings, bands, copies, cuts, subsets, effects, augmentation,
-                  references)
+    for block in (data, results, trainings, bands, copies, agreement, cuts, subsets, effects,
+                  by_image, augmentation, references, external, resolution)
 }  # fmt: skip
 
 
