@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from breast_ultrasound.data.pictures import read_pictures
+from breast_ultrasound.data.pictures import open_picture, read_pictures, to_square
+from breast_ultrasound.files import InputError
 
 SHOWN = np.arange(28 * 28, dtype=np.uint8).reshape(28, 28) % 250  # 250: no pixel of it
 
@@ -29,7 +30,7 @@ def test_what_lies_under_transparency_does_not_matter(
     tmp_path: Path, mode: str, hidden: int
 ) -> None:
     _with_alpha(mode, hidden).save(tmp_path / "a.png")
-    _, images = read_pictures([tmp_path / "a.png"])
+    _, images, _ = read_pictures([tmp_path / "a.png"], 28)
     assert np.array_equal(images[0][:14], SHOWN[:14])
     assert not images[0][14:].any()
 
@@ -42,7 +43,7 @@ def test_a_transparent_colour_is_shown_as_black(tmp_path: Path, mode: str) -> No
     picture = Image.fromarray(pixels)
     key: int | tuple[int, int, int] = (250, 250, 250) if mode == "RGB" else 250
     picture.convert(mode).save(tmp_path / "a.png", transparency=key)
-    _, images = read_pictures([tmp_path / "a.png"])
+    _, images, _ = read_pictures([tmp_path / "a.png"], 28)
     assert np.array_equal(images[0][:14], SHOWN[:14])
     assert not images[0][14:].any()
 
@@ -51,7 +52,7 @@ def test_half_transparent_is_half_as_bright(tmp_path: Path) -> None:
     picture = Image.fromarray(SHOWN).convert("LA")
     picture.putalpha(128)
     picture.save(tmp_path / "a.png")
-    _, images = read_pictures([tmp_path / "a.png"])
+    _, images, _ = read_pictures([tmp_path / "a.png"], 28)
     np.testing.assert_allclose(images[0], SHOWN * (128 / 255), atol=1)
 
 
@@ -61,5 +62,51 @@ def test_of_a_cameras_jpeg_with_previews_the_first_is_taken(tmp_path: Path) -> N
     first.save(tmp_path / "b.jpg", "JPEG", quality=95)
     with Image.open(tmp_path / "a.jpg") as written:
         assert written.format == "MPO"
-    _, images = read_pictures([tmp_path / "a.jpg", tmp_path / "b.jpg"])
+    _, images, _ = read_pictures([tmp_path / "a.jpg", tmp_path / "b.jpg"], 28)
     assert np.array_equal(images[0], images[1])
+
+
+@pytest.mark.parametrize(("width", "height"), [(41, 28), (28, 43), (28, 28), (100, 57)])
+def test_the_centre_of_the_long_side_is_kept(width: int, height: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
+    short = min(width, height)
+    left, top = round((width - short) / 2), round((height - short) / 2)
+    square = Image.fromarray(pixels[top : top + short, left : left + short])
+    expected = np.asarray(square.resize((28, 28), Image.Resampling.BILINEAR))
+    assert np.array_equal(to_square(Image.fromarray(pixels), 28), expected)
+
+
+def test_a_picture_is_turned_the_way_up_that_it_is_shown(tmp_path: Path) -> None:
+    picture = Image.fromarray(SHOWN)
+    exif = picture.getexif()
+    exif[274] = 3  # upside down
+    picture.save(tmp_path / "a.png", exif=exif)
+    _, images, _ = read_pictures([tmp_path / "a.png"], 28)
+    assert np.array_equal(images[0], SHOWN[::-1, ::-1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_grey_levels_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    pixels = SHOWN.astype(np.float32)
+    pixels[3, 4] = value
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    with (
+        pytest.raises(InputError, match="expected finite grey levels"),
+        open_picture(tmp_path / "a.tif") as picture,
+    ):
+        to_square(picture, 28)
+
+
+def test_what_folders_hold_besides_is_left_out_and_counted(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jfif", "a_mask.png", ".hidden.png", "x_MASK_2.png"):
+        Image.fromarray(SHOWN).save(tmp_path / name, "JPEG" if name == "a.jfif" else "PNG")
+    (tmp_path / "notes.docx").write_text("?")
+    files, _, left_out = read_pictures([tmp_path], 28)
+    assert [file.name for file in files] == ["a.jfif", "b.PNG"]
+    assert {words: n for words, n in left_out.items() if n} == {
+        "masks left out": 2,
+        "files left out, .docx": 1,
+    }
+    files, _, left_out = read_pictures([tmp_path], 28, ["a.*"])
+    assert [file.name for file in files] == ["b.PNG"]
+    assert left_out["excluded by pattern"] == 1

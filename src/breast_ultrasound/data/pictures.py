@@ -66,7 +66,7 @@ def look_into(folder: Path, root: Path, exclude: Sequence[str] = ()) -> FolderCo
         InputError: a link leads out of `root`.
     """
     content = FolderContent()
-    _look_into(folder, root, exclude, content, (folder.resolve(),))
+    _look_into(folder, root, exclude, content, (root.resolve(), folder.resolve()))
     return content
 
 
