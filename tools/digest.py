@@ -11,10 +11,10 @@ import numpy as np
 from breast_ultrasound.model.arithmetic import apply_limits, limits
 from tools.workspace import TINY, merged, shipped_params
 
-# Whatever the augmentation can do: as shipped, some of it is off.
+# Whatever the augmentation can do: as shipped, nothing is cut out.
 SMALL = {
     "training": {"n_epochs": 2, "batch_size": 16},
-    "augment": {"contrast": 0.2, "brightness": 0.1, "cutout": 0.3},
+    "augment": {"cutout": 0.3},
 }
 N_TRAIN, N_SCORE = 40, 20
 
