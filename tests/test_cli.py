@@ -191,7 +191,7 @@ def test_any_damage_of_a_picture_is_read_or_refused(
         content[place % len(content) : place % len(content) + len(value)] = value
     path.write_bytes(content[: max(cut, 20)])
     try:
-        assert read_audit_set(tmp_path, []).images.shape == (2, 28, 28)
+        assert read_audit_set(tmp_path, [])[0].images.shape == (2, 28, 28)
     except InputError as error:
         assert str(path) in str(error)
 
@@ -214,7 +214,7 @@ def test_labels_are_told_apart_to_the_last_digit(tmp_path: Path, images: np.ndar
     }
     pairs = {f"{name}_images": images[:2] for name in ("train", "val", "test")}
     write_arrays(tmp_path / "a.npz", {**pairs, **labels})
-    read = read_audit_set(tmp_path / "a.npz", [])
+    read, _ = read_audit_set(tmp_path / "a.npz", [])
     assert read.label.tolist() == ["1234567", "2", "1234568", "2", "0.1", "2"]
 
 
@@ -329,3 +329,44 @@ def test_what_cannot_be_dealt_out_is_refused(phantom_file: Path, tmp_path: Path)
         assert result.exit_code == 2
         assert words in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+def test_blank_images_are_near_duplicates(tmp_path: Path, images: np.ndarray) -> None:
+    blank = np.zeros((20, 28, 28, 1), dtype=np.uint8)
+    arrays = {"train_images": blank[:12], "test_images": np.concatenate([blank[12:, ..., 0]])}
+    write_arrays(tmp_path / "a.npz", arrays)
+    result = audit(tmp_path / "a.npz", "--fail-over", "0")
+    assert result.exit_code == 1
+    assert "190 pairs of near-duplicates in 1 groups: 96 across splits" in result.stdout
+
+
+def test_what_an_audit_does_not_look_at_is_named(tmp_path: Path, images: np.ndarray) -> None:
+    for i, name in enumerate(("train/a/1.png", "train/a/1_mask.png", "test/a/1.jfif")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images[i]).save(tmp_path / name, "PNG")
+    for name in ("train/a/._1.png", "train/notes.txt", "train/Thumbs.db"):
+        (tmp_path / name).write_bytes(b"?")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "test" / "again").symlink_to("a")
+    result = audit(tmp_path, "--fail-over", "0")
+    assert result.stderr.startswith("not looked at: 1 masks left out, 1 files left out, .txt\n")
+    assert "test               2 images" in result.stdout
+    assert "train              1 images" in result.stdout
+    result = audit(tmp_path, "--exclude", "test/again/*")
+    assert "test               1 images" in result.stdout
+    (tmp_path / "train" / "out").symlink_to(tmp_path.parent)
+    result = audit(tmp_path)
+    assert result.exit_code == 2
+    assert "got a link out of it" in result.stderr
+
+
+def test_frames_of_one_scan_cannot_be_split(tmp_path: Path, images: np.ndarray) -> None:
+    noise = np.random.default_rng(0).integers(-3, 4, (50, 28, 28))
+    frames = (images[:1].astype(int) + noise).clip(0, 255).astype(np.uint8)
+    arrays = {"train_images": frames[:40], "test_images": frames[40:]}
+    write_arrays(tmp_path / "a.npz", arrays)
+    result = CliRunner().invoke(app, ["resplit", str(tmp_path / "a.npz"), str(tmp_path / "b.npz")])
+    assert result.exit_code == 2
+    assert "split test: expected images for it, got none" in result.stderr
+    assert "the largest of 1 groups has 50 of 50 images" in result.stderr
+    assert not (tmp_path / "b.npz").exists()
