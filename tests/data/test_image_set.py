@@ -59,8 +59,8 @@ def test_thumbnails_are_pillows_bilinear_scaling(images: ImageSet) -> None:
         ("images", np.zeros((6, 64, 32), np.uint8), r"images: expected uint8 of shape \(6, 64, 64"),
         ("thumbnails", np.zeros((6, 64, 64), np.uint8), r"shape \(6, 28, 28\), got uint8"),
         ("malignant", np.zeros(6), "malignant: expected bool of shape"),
-        ("split", np.zeros(5, "<U5"), r"split: expected text of shape \(6,\)"),
-        ("column_Device", np.zeros(6), "column_Device: expected text"),
+        ("split", np.zeros(5, "<U5"), r"split: expected str of shape \(6,\)"),
+        ("column_Device", np.zeros(6), "column_Device: expected str"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(

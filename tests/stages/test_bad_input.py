@@ -22,9 +22,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from breast_ultrasound.cli.app import app
-from breast_ultrasound.data.image_set import ImageSet
+from breast_ultrasound.data.image_set import DTYPES
 from breast_ultrasound.data.phantom import make_phantoms
 from breast_ultrasound.files import read_arrays, write_arrays
+from tests.hospitals import write_busbra
 from tests.stages.reads import STAGES, Reads, call
 from tools.workspace import ROOT, TINY, write_params
 
@@ -185,7 +186,11 @@ def _value(name: str, value: Callable[[Any], Any]) -> Prepare:
 add("preprocess", "an array is not there", _official(lambda arrays: arrays.pop("val_labels")))
 add("preprocess", "no images", _value("val_images", lambda x: x[:0]))
 add("preprocess", "NaN for greys", _value("val_images", lambda x: x * float("nan")))
-add("preprocess", "images of 64×64", _value("test_images", lambda x: np.zeros((9, 64, 64), "u1")))
+add(
+    "preprocess",
+    "images of two sizes",
+    _value("test_images", lambda x: np.kron(x, np.ones((2, 2), "u1"))),
+)
 add("preprocess", "colour images", _value("test_images", lambda x: np.stack([x] * 3, axis=3)))
 add("preprocess", "images of one grey", _value("train_images", np.zeros_like))
 add("preprocess", "greys in another byte order", _value("val_images", lambda x: x.astype(">u2")))
@@ -293,12 +298,113 @@ def _(folder: Path) -> list[str]:
     return []
 
 
+# Own images.
+
+
+def _hospital(change: Callable[[Path], None], **mapping: Any) -> Prepare:
+    """Make a folder `own` in BUS-BRA's layout, spoilt, for `data.name: images`."""
+
+    def prepare(folder: Path) -> list[str]:
+        change(write_busbra(folder / "own"))
+        columns = {"image": "Images/{ID}.png", "label": "Pathology", "patient": "Case"}
+        data = {"name": "images", "images": "own", "table": "bus_data.csv", **mapping}
+        columns |= data.pop("columns", {})
+        write_params(folder / "params.yaml", TINY, {"data": {**data, "columns": columns}})
+        return []
+
+    return prepare
+
+
+def _rows(change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
+    def edit(own: Path) -> None:
+        table = own / "bus_data.csv"
+        table.write_text("\n".join(change(table.read_text().splitlines())) + "\n")
+
+    return edit
+
+
+def _as_it_is(own: Path) -> None:
+    """Change nothing."""
+
+
+def _without_pictures(own: Path) -> None:
+    for path in sorted((own / "Images").iterdir())[:5]:
+        path.unlink()
+
+
+def _spoilt_picture(own: Path) -> None:
+    (own / "Images" / "bus_0002-r.png").write_bytes(b"?")
+
+
+def _linked_picture(own: Path) -> None:
+    path = own / "Images" / "bus_0002-r.png"
+    shutil.move(path, own.parent / "elsewhere.png")
+    path.symlink_to(own.parent / "elsewhere.png")
+
+
+def _loose_picture(own: Path) -> None:
+    shutil.copy(own / "Images" / "bus_0002-r.png", own / "loose.png")
+
+
+add("download", "a folder of images that is not there", _hospital(_as_it_is, images="gone"))
+add("download", "a table that is not there", _hospital(_as_it_is, table="gone.csv"))
+add("download", "an empty table", _hospital(_rows(lambda rows: rows[:1])))
+add("download", "a table without a column", _hospital(_as_it_is, columns={"label": "Diagnosis"}))
+add("download", "a template that names none", _hospital(_as_it_is, columns={"image": "{}.png"}))
+add("download", "a row of another length", _hospital(_rows(lambda rows: [*rows, "bus_0000-l"])))
+add("download", "a row twice", _hospital(_rows(lambda rows: [*rows, rows[1]])))
+add("download", "images that are not there", _hospital(_without_pictures))
+add("download", "an image that cannot be read", _hospital(_spoilt_picture))
+add("download", "a link out of the folder", _hospital(_linked_picture))
+add("download", "a path out of the folder", _hospital(_as_it_is, columns={"image": "../{ID}.png"}))
+add("download", "labels of neither class", _hospital(_as_it_is, benign=["harmless"]))
+add("download", "a label of both classes", _hospital(_as_it_is, benign=["malignant"]))
+add(
+    "download",
+    "no malignant image",
+    _hospital(_as_it_is, malignant=["x"], benign=["benign", "malignant"]),
+)
+add("download", "splits of other names", _hospital(_as_it_is, columns={"split": "Side"}))
+add("download", "a folder without classes", _hospital(_loose_picture, table=None))
+add("download", "a size that BreastMNIST lacks", _changed(data={"name": "breastmnist", "size": 32}))
+
+
+def _evaluated(*options: str) -> Prepare:
+    def prepare(folder: Path) -> list[str]:
+        table = write_busbra(folder / "own") / "bus_data.csv"
+        mapping = ["--image", "Images/{ID}.png", "--label", "Pathology", "--patient", "Case"]
+        return [str(table), *mapping, *options]
+
+    return prepare
+
+
+add("breast-ultrasound evaluate", "a table that is not there", lambda _: ["gone.csv"])
+add("breast-ultrasound evaluate", "a table without a column", _evaluated("--by", "Stage"))
+add("breast-ultrasound evaluate", "labels of neither class", _evaluated("--benign", "harmless"))
+add("breast-ultrasound evaluate", "a model that is not there", _evaluated("--model", "gone"))
+add(
+    "breast-ultrasound evaluate",
+    "dev images of another model",
+    _evaluated("--dev", "data/processed/test.npz"),
+)
+add(
+    "breast-ultrasound evaluate",
+    "an output over the table",
+    _evaluated("--csv", "own/bus_data.csv"),
+)
+add(
+    "breast-ultrasound evaluate",
+    "a file for a folder of figures",
+    _evaluated("--plot", "params.yaml"),
+)
+
+
 # Files that an earlier stage wrote, and somebody spoilt.
 
 
 def _dev(change: Callable[[Arrays], None]) -> Prepare:
     def prepare(folder: Path) -> list[str]:
-        arrays: Arrays = dict(vars(ImageSet.load(folder / "data" / "processed" / "dev.npz")))
+        arrays: Arrays = read_arrays(folder / "data" / "processed" / "dev.npz", list(DTYPES))
         change(arrays)
         write_arrays(folder / "dev.npz", arrays)
         return ["--dev", "dev.npz"]
@@ -381,7 +487,7 @@ add("evaluate", "no model", lambda _: ["--final", "gone"])
 add("evaluate", "a model without weights", _model(lambda m: (m / "member_0.safetensors").unlink()))
 add("evaluate", "a card of another kind", _model(_card(seeds="many")))
 add("evaluate", "a card with an unknown key", _model(_card(surprise=1)))
-add("evaluate", "a card of a later format", _model(_card(format_version=2)))
+add("evaluate", "a card of a later format", _model(_card(format_version=3)))
 add("evaluate", "weights cut short", _model(
     lambda m: (m / "member_0.safetensors").write_bytes(b"\x08" + bytes(20))
 ))  # fmt: skip
@@ -575,6 +681,7 @@ add("predict", "a picture of one grey", _predicted(lambda p: Image.new("L", (9, 
 add("predict", "a model that is not there", _predicted(str, "--model", "gone"))
 add("predict", "a model trained on other images", _predicted(_of_other_images))
 add("predict", "dev images that are not there", _predicted(str, "--dev", "gone.npz"))
+add("predict", "an unknown operating point", _predicted(str, "--operating-point", "best"))
 add("resplit", "a folder of pictures", _of_pictures("out.npz"))
 
 
@@ -650,7 +757,9 @@ def _no_network(*_: object, **__: object) -> None:
 def run(command: str, arguments: list[str]) -> Result:
     if command in STAGES:
         return call(command, *arguments)
-    return CliRunner().invoke(app, [*command.split(), *arguments])
+    # The stage and the command `evaluate` have one name.
+    words = command.removeprefix("breast-ultrasound ").split()
+    return CliRunner().invoke(app, [*words, *arguments])
 
 
 @pytest.mark.parametrize("bad", CASES, ids=[f"{c.command}: {c.wrong}" for c in CASES])
@@ -675,7 +784,16 @@ def _content(folder: Path) -> dict[Path, bytes]:
 
 
 def test_the_table_is_of_these_inputs_to_every_command() -> None:
-    commands = {*STAGES, "predict", "audit", "resplit", "trials", "cache", "cache prune"}
+    commands = {
+        *STAGES,
+        "predict",
+        "breast-ultrasound evaluate",
+        "audit",
+        "resplit",
+        "trials",
+        "cache",
+        "cache prune",
+    }
     assert {bad.command for bad in CASES} == commands
     assert len({(bad.command, bad.wrong) for bad in CASES}) == len(CASES) >= 60
     rows = [line for line in ERRORS.read_text().splitlines() if line.startswith("| ")]

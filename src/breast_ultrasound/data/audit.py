@@ -45,7 +45,8 @@ def read_audit_set(
     found = list(dict.fromkeys(images.split.tolist()))
     if len(found) < 2:
         have = ", ".join(found) or "none"
-        raise InputError(f"{path}: expected images of at least two splits, got {have}")
+        beside = "".join(f"; {n} {words}" for words, n in left_out.items() if n)
+        raise InputError(f"{path}: expected images of at least two splits, got {have}{beside}")
     return images, left_out
 
 

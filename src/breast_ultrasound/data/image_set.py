@@ -14,15 +14,17 @@ SPLITS = ("train", "val", "test")
 THUMBNAIL = 28  # pixels a side, of what near-duplicates are looked for on
 MIN_SIDE, MAX_SIDE = 28, 256  # pixels, of images
 COLUMN = "column_"  # before the name of a further column, in files
-# The kinds of the arrays in files, by `dtype.kind`, after the images and thumbnails.
-KINDS = {
-    "malignant": "b",
-    "label": "U",
-    "split": "U",
-    "patient": "U",
-    "name": "U",
-    "group": "i",
-    "leaked": "b",
+# Of the arrays in files, in a machine's own byte order: a file's hash is of one order.
+DTYPES = {
+    "images": "uint8",
+    "thumbnails": "uint8",
+    "malignant": "bool",
+    "label": "str",
+    "split": "str",
+    "patient": "str",
+    "name": "str",
+    "group": "int64",
+    "leaked": "bool",
 }
 
 
@@ -117,21 +119,27 @@ class ImageSet:
         Raises:
             InputError: no such file, or an array of another dtype or shape.
         """
-        arrays: dict[str, Any] = read_arrays(path, ["images", "thumbnails", *KINDS], COLUMN)
+        arrays: dict[str, Any] = read_arrays(path, list(DTYPES), COLUMN)
         images = arrays["images"]
         if not (images.size or may_be_empty):
             raise InputError(f"{path}: images: expected at least one, got none")
         n_images = len(images)
         for name, array in arrays.items():
-            kind = KINDS.get(name, "U" if name.startswith(COLUMN) else "u")
+            dtype = np.dtype(DTYPES.get(name, "str"))
             shape: tuple[int, ...] = (n_images,)
             if name == "thumbnails":
                 shape = (n_images, THUMBNAIL, THUMBNAIL)
             elif name == "images":
                 shape = (n_images, *array.shape[1:2], *array.shape[1:2])
-            if (array.dtype.kind, array.shape) != (kind, shape):
+            # Texts are as long as they are.
+            same = (
+                array.dtype.kind == "U" and array.dtype.isnative
+                if dtype.kind == "U"
+                else (array.dtype == dtype)
+            )
+            if not same or array.shape != shape:
                 raise InputError(
-                    f"{path}: {name}: expected {_dtype_words(kind)} of shape {shape}, "
+                    f"{path}: {name}: expected {dtype.name} of shape {shape}, "
                     f"got {array.dtype} of shape {array.shape}; run `dvc repro` again"
                 )
         columns = {name: arrays.pop(name) for name in list(arrays) if name.startswith(COLUMN)}
@@ -142,10 +150,6 @@ class ImageSet:
 
 def _words(given: Sequence[str] | NDArray[np.str_] | None, n_images: int) -> NDArray[np.str_]:
     return np.array([""] * n_images if given is None else given, dtype=np.str_)
-
-
-def _dtype_words(kind: str) -> str:
-    return {"b": "bool", "U": "text", "i": "int64", "u": "uint8"}[kind]
 
 
 def thumbnails_of(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -169,7 +173,7 @@ def joined(parts: Sequence[ImageSet]) -> ImageSet:
     offsets = np.cumsum([0, *(int(part.group.max(initial=-1)) + 1 for part in parts[:-1])])
     arrays = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("images", "thumbnails", *KINDS)
+        for name in DTYPES
         if name != "group"
     }
     names = dict.fromkeys(name for part in parts for name in part.columns)
