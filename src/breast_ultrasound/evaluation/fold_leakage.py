@@ -5,144 +5,148 @@ that do not. What the change of folds does to images without one is noise; by ho
 to images with one is the leak (a difference of differences).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.calibration import platt_scaling
 from breast_ultrasound.params import EvaluateParams
 from breast_ultrasound.ranking import auc
 
-Logits = NDArray[np.float32]
-Arm = tuple[Logits, NDArray[np.float64]]
-MEASURES = ("auc", "true_class_probability")
+Measure = Literal["auc", "true_class_probability"]
+MEASURES: tuple[Measure, ...] = ("auc", "true_class_probability")
+SIDES = ("with_near_duplicate", "without")
+
+
+@dataclass(frozen=True)
+class FoldScores:
+    """Scores of N images on R cuts into folds of either kind, and what is known of the images.
+
+    Attributes:
+        grouped, ungrouped: (R, N) out-of-fold logits.
+        exposed: (R, N) bool, whether on an ungrouped cut another image of the group is in the other
+            folds, and so was learned from.
+        malignant: (N,) bool.
+        group: (N,) int64.
+        kind: (N,) str, as malignant, benign and normal; each is looked at alone, too.
+    """
+
+    grouped: NDArray[np.float32]
+    ungrouped: NDArray[np.float32]
+    exposed: NDArray[np.bool_]
+    malignant: NDArray[np.bool_]
+    group: NDArray[np.int64]
+    kind: NDArray[np.str_]
 
 
 def effect_by_image(
-    grouped: Logits,
-    ungrouped: Logits,
-    dev: ImageSet,
-    kind: NDArray[np.str_],
-    interval: EvaluateParams,
-    seed: int,
-) -> dict[str, Any]:
-    """Return what ungrouped folds add for images with and without a near-duplicate in dev.
+    scores: FoldScores, interval: EvaluateParams, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Return what ungrouped folds add for images with and without a near-duplicate elsewhere.
 
-    Args:
-        grouped, ungrouped: (R, N) out-of-fold logits.
-        kind: (N,) str, as malignant, benign and normal; each is looked at alone, too.
+    Of an ungrouped cut, images count as with one where it is in the other folds; where chance keeps
+    the whole group in one fold, its images count on neither side.
 
     Returns:
         `auc` and `true_class_probability`, the mean probability of the class that an image has,
         each for `with_near_duplicate`, `without` and their `difference`; `kinds`, the latter
-        measure's difference by kind. Intervals resample groups and repeats of the folds, so that
-        cuts and seeds count.
+        measure's difference by kind; `images`, how many have a near-duplicate in dev, in all and by
+        kind. What cannot be scored, for want of images or of a class, is left out. Intervals
+        resample groups and cuts (Owen 2007, https://doi.org/10.1214/07-AOAS122), so that cuts and
+        seeds count.
     """
-    _, member, size = np.unique(dev.group, return_inverse=True, return_counts=True)
-    arms = [(own, _true_class(own, dev.malignant)) for own in (ungrouped, grouped)]
-    kinds = {name: kind == name for name in np.unique(kind).tolist()}
-    gains = partial(_gains, arms, dev.malignant, size[member] > 1, kinds)
-    values = gains(np.arange(len(dev)), [np.arange(len(own)) for own, _ in arms])
-    ends = _bootstrap(gains, dev.group, [len(own) for own, _ in arms], interval, seed)
-    return {**_tree(values, ends), "images_with_near_duplicate": int((size[member] > 1).sum())}
+    alone = _alone(scores.group)
+    true_class = [_true_class(own, scores.malignant) for own in (scores.ungrouped, scores.grouped)]
+    everything, cuts = np.arange(len(alone)), np.arange(len(scores.exposed))
+    values = _gains(scores, true_class, alone, everything, (cuts, cuts))
+    rng = np.random.default_rng(seed)
+    members = [np.nonzero(scores.group == g)[0] for g in np.unique(scores.group)]
+    samples = []
+    for _ in range(interval.n_bootstrap):
+        drawn = rng.integers(len(members), size=len(members))
+        pair = rng.integers(len(cuts), size=(2, len(cuts)))
+        images = np.concatenate([members[i] for i in drawn])
+        samples.append(_gains(scores, true_class, alone, images, (pair[0], pair[1])))
+    counts = {name: int((~alone & (scores.kind == name)).sum()) for name in _kinds(scores)}
+    counts = {SIDES[0]: int((~alone).sum()), **counts}
+    return {**_tree(values, samples, interval.confidence), "images": counts}
 
 
-def _gains(
-    arms: Sequence[Arm],
-    truth: NDArray[np.bool_],
-    has_duplicate: NDArray[np.bool_],
-    kinds: Mapping[str, NDArray[np.bool_]],
-    images: NDArray[np.int64],
-    repeats: Sequence[NDArray[np.int64]],
-) -> dict[str, float]:
-    """Return what the first arm's folds add to the second's, by `measure.images`.
-
-    Args:
-        arms: logits and probabilities of the true class of each way of cutting, (R, N) each.
-        images, repeats: a resample, of images and of each arm's repeats; nothing is returned where
-            one of the sets of images is empty or of one class.
-    """
-    values: dict[str, float] = {}
-    sides = {"with_near_duplicate": has_duplicate, "without": ~has_duplicate}
-    for name, mask in sides.items():
-        chosen = images[mask[images]]
-        if len(np.unique(truth[chosen])) < 2:
-            return {}
-        for measure in MEASURES:
-            values[f"{measure}.{name}"] = _gain(measure, arms, truth, chosen, repeats)
-    for measure in MEASURES:
-        more, less = (values[f"{measure}.{name}"] for name in sides)
-        values[f"{measure}.difference"] = more - less
-    for name, of_kind in kinds.items():
-        both = [images[(mask & of_kind)[images]] for mask in sides.values()]
-        if not all(map(len, both)):
-            return {}
-        more, less = (_gain(MEASURES[1], arms, truth, chosen, repeats) for chosen in both)
-        values[f"kinds.{name}"] = more - less
-    return values
+def _alone(group: NDArray[np.int64]) -> NDArray[np.bool_]:
+    _, member, size = np.unique(group, return_inverse=True, return_counts=True)
+    return np.asarray(size[member] == 1)
 
 
-def _gain(
-    measure: str,
-    arms: Sequence[Arm],
-    truth: NDArray[np.bool_],
-    chosen: NDArray[np.int64],
-    repeats: Sequence[NDArray[np.int64]],
-) -> float:
-    """Return the mean over repeats of a measure of the chosen images, by one arm less the other."""
-    if measure == "auc":
-        more, less = (
-            float(np.mean([auc(truth[chosen], logits[r, chosen]) for r in rows]))
-            for (logits, _), rows in zip(arms, repeats, strict=True)
-        )
-    else:
-        more, less = (
-            float(probability[rows][:, chosen].mean())
-            for (_, probability), rows in zip(arms, repeats, strict=True)
-        )
-    return more - less
+def _kinds(scores: FoldScores) -> list[str]:
+    return [str(name) for name in np.unique(scores.kind)]
 
 
-def _true_class(logits: Logits, truth: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _true_class(logits: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the calibrated probability of each image's own class, (R, N)."""
     probability = np.stack([platt_scaling(row, truth).probability(row) for row in logits])
     return np.where(truth, probability, 1 - probability)
 
 
-def _bootstrap(
-    gains: Callable[[NDArray[np.int64], Sequence[NDArray[np.int64]]], dict[str, float]],
-    group: NDArray[np.int64],
-    n_repeats: list[int],
-    interval: EvaluateParams,
-    seed: int,
-) -> dict[str, tuple[float, float]]:
-    """Return percentile intervals over groups, and over the repeats of each way of cutting."""
-    rng = np.random.default_rng(seed)
-    members = [np.nonzero(group == g)[0] for g in np.unique(group)]
-    samples: list[Mapping[str, float]] = []
-    while len(samples) < interval.n_bootstrap:
-        drawn = rng.integers(len(members), size=len(members))
-        repeats = [rng.integers(n, size=n) for n in n_repeats]
-        if sample := gains(np.concatenate([members[i] for i in drawn]), repeats):
-            samples.append(sample)
-    tails = [(1 - interval.confidence) / 2, (1 + interval.confidence) / 2]
-    ends = {}
-    for name in samples[0]:
-        low, high = np.quantile([sample[name] for sample in samples], tails)
-        ends[name] = (float(low), float(high))
-    return ends
+def _gains(
+    scores: FoldScores,
+    true_class: list[NDArray[np.float64]],
+    alone: NDArray[np.bool_],
+    images: NDArray[np.int64],
+    cuts: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> dict[str, float]:
+    """Return by how much scores are higher on ungrouped cuts than on grouped ones, on average.
+
+    Args:
+        true_class: of `_true_class`, ungrouped and grouped.
+        alone: (N,) bool, whether an image has no near-duplicate.
+        images: a resample of images.
+        cuts: a resample of ungrouped and of grouped cuts, which are compared one by one.
+    """
+    gains: dict[str, list[float]] = {}
+    for one, other in zip(*cuts, strict=True):
+        sides = images[scores.exposed[one][images]], images[alone[images]]
+        logits = scores.ungrouped[one], scores.grouped[other]
+        more = true_class[0][one] - true_class[1][other]
+        areas = [_auc_gain(scores.malignant[side], *(x[side] for x in logits)) for side in sides]
+        _note(gains, MEASURES[0], areas)
+        _note(gains, MEASURES[1], [_mean(more[side]) for side in sides])
+        for kind in _kinds(scores):
+            of_kind = [_mean(more[side[scores.kind[side] == kind]]) for side in sides]
+            gains.setdefault(f"kinds.{kind}", []).append(of_kind[0] - of_kind[1])
+    means = {name: float(np.mean(of_cuts)) for name, of_cuts in gains.items()}
+    return {name: mean for name, mean in means.items() if np.isfinite(mean)}
+
+
+def _note(gains: dict[str, list[float]], measure: Measure, sides: list[float]) -> None:
+    rows = {**dict(zip(SIDES, sides, strict=True)), "difference": sides[0] - sides[1]}
+    for name, value in rows.items():
+        gains.setdefault(f"{measure}.{name}", []).append(value)
+
+
+def _auc_gain(
+    truth: NDArray[np.bool_], one: NDArray[np.float32], other: NDArray[np.float32]
+) -> float:
+    if len(np.unique(truth)) < 2:
+        return np.nan
+    return auc(truth, one) - auc(truth, other)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else np.nan
 
 
 def _tree(
-    values: Mapping[str, float], ends: Mapping[str, tuple[float, float]]
-) -> dict[str, dict[str, dict[str, float]]]:
-    tree: dict[str, dict[str, dict[str, float]]] = {}
+    values: Mapping[str, float], samples: list[dict[str, float]], confidence: float
+) -> dict[str, dict[str, Any]]:
+    """Return values with percentile intervals over the samples that have them."""
+    tree: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         measure, leaf = name.split(".")
-        row = {"gain": value, "gain_low": ends[name][0], "gain_high": ends[name][1]}
+        drawn = [sample[name] for sample in samples if name in sample] or [value]
+        low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+        row = {"gain": value, "gain_low": float(low), "gain_high": float(high)}
         tree.setdefault(measure, {})[leaf] = row
     return tree

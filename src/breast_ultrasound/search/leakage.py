@@ -1,16 +1,16 @@
 """The trainings that show what near-duplicates do: learned without them, or without others."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.folds import derive_seed
+from breast_ultrasound.data.folds import Fold, derive_seed
 from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.calibration import Calibration
-from breast_ultrasound.evaluation.fold_leakage import effect_by_image
+from breast_ultrasound.evaluation.fold_leakage import FoldScores, effect_by_image
 from breast_ultrasound.evaluation.leakage import nearest_neighbour
 from breast_ultrasound.evaluation.metrics import auc_difference
 from breast_ultrasound.model.artifact import TrainedModel
@@ -138,13 +138,33 @@ def effect_on_folds(
     execute = Executor(dev.images, dev.malignant, resources, config.training.arithmetic, also_train)
     ungrouped = cross_validate(
         config, dev, params.folds.n_splits, len(grouped), params.seed, execute, grouped=False
-    ).logits
+    )
     truth = dev.malignant
+    exposed = exposed_on(ungrouped.folds, dev.group)
+    scores = FoldScores(grouped, ungrouped.logits, exposed, truth, dev.group, kind)
     return {
         "grouped_auc": single_auc(grouped, truth),
-        "ungrouped_auc": single_auc(ungrouped, truth),
+        "ungrouped_auc": single_auc(ungrouped.logits, truth),
         "ungrouped_minus_grouped": auc_difference(
-            ungrouped, grouped, truth, dev.group, params.evaluate, params.seed
+            ungrouped.logits, grouped, truth, dev.group, params.evaluate, params.seed
         ),
-        "by_image": effect_by_image(grouped, ungrouped, dev, kind, params.evaluate, params.seed),
+        "by_image": effect_by_image(scores, params.evaluate, params.seed),
     }
+
+
+def exposed_on(folds: Sequence[Fold], group: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether another image of its group was learned from when an image was scored.
+
+    Args:
+        folds: of R repeats, one repeat after the other.
+        group: (N,) int64.
+
+    Returns:
+        (R, N) bool.
+    """
+    repeats = list(dict.fromkeys(fold.repeat for fold in folds))
+    exposed = np.zeros((len(repeats), len(group)), dtype=np.bool_)
+    for fold in folds:
+        known = np.isin(group[fold.score], group[fold.train])
+        exposed[repeats.index(fold.repeat), fold.score] = known
+    return exposed
