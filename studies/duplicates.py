@@ -28,18 +28,18 @@ def main(
     files = read_files(folder, images)[1]
     experts = read_expert_groups(folder, files)
     cut = settings.preprocess.near_duplicate_correlation
-    widest = find_near_duplicates(images.thumbnails, min(cut, *duplicates.CUTS))
-    rows = duplicates.agreement(widest, experts, images.split == "test")
+    cuts, is_test = (cut, *duplicates.CUTS), images.split == "test"
+    widest = find_near_duplicates(images.thumbnails, min(cuts))
+    used, *rows = duplicates.agreement(widest, cuts, experts, is_test)
     write_csv(plots / "agreement.csv", duplicates.COLUMNS, [list(row.values()) for row in rows])
     columns, copies = altered_copies.rows_of(images.thumbnails, images.malignant)
     write_csv(plots / "altered_copies.csv", columns, copies)
-    ours = widest.above(cut).group
-    sheet = plots / "disagreements.png"
+    sheet, ours = plots / "disagreements.png", widest.above(cut).group
     alone = duplicates.draw_disagreements(images, files, ours, experts, sheet)
-    summary = duplicates.summarise(rows, len(duplicates.pairs_of(experts)), cut)
+    agreed = {**used, "expert_pairs": len(duplicates.pairs_of(experts)), **alone}
     found = altered_copies.summarise(columns, copies)
-    write_json(metrics, {"experts": {**summary, **alone}, "altered_copies": found})
-    typer.echo(f"recall {summary['recall']:.3f}, precision {summary['precision']:.3f}")
+    write_json(metrics, {"experts": agreed, "altered_copies": found})
+    typer.echo(f"recall {used['recall']:.3f}, precision {used['precision']:.3f}")
 
 
 app = command(main)

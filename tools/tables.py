@@ -233,13 +233,13 @@ def by_image(read: Read) -> list[str]:
     words = {"with_near_duplicate": "with a near-duplicate", "without": "without one",
              "difference": "difference of the two"}  # fmt: skip
     rows = [
-        [words[name], *(interval(content[measure][name], "gain", "+")
+        [words[name], *(interval(content.get(measure, {}).get(name, {}), "gain", "+")
                         for measure in ("auc", "true_class_probability"))]
         for name in words
     ]  # fmt: skip
     rows += [
         [f"difference, {kind} images", "", interval(row, "gain", "+")]
-        for kind, row in content["kinds"].items()
+        for kind, row in content.get("kinds", {}).items()
     ]
     return table(["dev images", "AUC", "mean probability of the true class"], rows)
 

@@ -46,7 +46,7 @@ def read_files(folder: Path, images: ImageSet) -> tuple[NDArray[np.str_], NDArra
     """Return BUSI's class and file of each BreastMNIST image, (N,) str each; files without suffix.
 
     Raises:
-        InputError: an image is not in the table.
+        InputError: an image is not in the table, or under another label than its own.
     """
     path = folder / FILES
     table = read_columns(path, ["split", "index", "busi_class", "busi_file"])
@@ -54,9 +54,14 @@ def read_files(folder: Path, images: ImageSet) -> tuple[NDArray[np.str_], NDArra
         f"{split}[{index}]": (kind, Path(file).stem)
         for split, index, kind, file in zip(*table.values(), strict=True)
     }
-    missing = [name for name in images.name.tolist() if name not in rows]
-    if missing:
-        raise InputError(f"{path}: expected a row for every image, got none for {missing[0]}")
+    for name, malignant in zip(images.name.tolist(), images.malignant.tolist(), strict=True):
+        kind = rows.get(name, ("none",))[0]
+        if kind not in KINDS or malignant != (kind == "malignant"):
+            truth = "malignant" if malignant else "benign or normal"
+            raise InputError(
+                f"{path}: expected every image of BreastMNIST, {name} as {truth}, got {kind}; "
+                "it is of data.name: breastmnist alone"
+            )
     kinds, files = zip(*(rows[name] for name in images.name.tolist()), strict=True)
     return np.array(kinds, dtype=np.str_), np.array(files, dtype=np.str_)
 
@@ -69,7 +74,7 @@ def read_kinds(search_path: Sequence[str], images: ImageSet) -> NDArray[np.str_]
     try:
         return read_files(find_busi(search_path), images)[0]
     except InputError as error:
-        print(f"normal images count as benign: {error}", file=sys.stderr)
+        print(f"warning: normal images count as benign: {error}", file=sys.stderr)
         return np.where(images.malignant, "malignant", "benign")
 
 
@@ -77,11 +82,20 @@ def read_expert_groups(folder: Path, files: NDArray[np.str_]) -> NDArray[np.int6
     """Return the experts' group of each file, (N,) int64; a file in none is a group of its own.
 
     Groups are written as `{benign (1)&benign (318)}`.
+
+    Raises:
+        InputError: a group written otherwise, a file in two groups, or no group of two of `files`.
     """
-    group_of: dict[str, int] = {}
-    for number, cell in enumerate(read_columns(folder / DUPLICATES, ["Filename"])["Filename"]):
-        for name in cell.strip("{} ").split("&"):
-            group_of[name.strip()] = number
-    n_groups = len(files) + max(group_of.values(), default=0) + 1
-    found = [group_of.get(name, n_groups + i) for i, name in enumerate(files.tolist())]
-    return np.array(found, dtype=np.int64)
+    path, group_of = folder / DUPLICATES, dict[str, int]()
+    cells = read_columns(path, ["Filename"])["Filename"]
+    for number, cell in enumerate(cells):
+        names = [name.strip() for name in cell[1:-1].split("&")]
+        if not (cell.startswith("{") and cell.endswith("}") and all(names)):
+            raise InputError(f"{path}: expected groups as {{benign (1)&benign (318)}}, got {cell}")
+        twice = [name for name in names if group_of.setdefault(name, number) != number]
+        if twice:
+            raise InputError(f"{path}: expected each file in one group, got {twice[0]} in two")
+    group = [group_of.get(name, len(cells) + i) for i, name in enumerate(files.tolist())]
+    if len(set(group)) == len(group):
+        raise InputError(f"{path}: expected groups of two files or more of BUSI's, got none")
+    return np.array(group, dtype=np.int64)

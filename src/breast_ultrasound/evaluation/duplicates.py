@@ -1,7 +1,7 @@
 """Whether our near-duplicates are the experts': agreement by cut, and where the two differ."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from breast_ultrasound.evaluation.figures import pair_sheet
 CUTS = (0.93, 0.94, 0.95, 0.96, 0.97, 0.99)
 COLUMNS = ("near_duplicate_correlation", "pairs", "recall", "precision", "leaked_test_images",
            "leaked_by_experts", "leaked_by_both")  # fmt: skip
+N_SHOWN = 24  # pairs on a sheet, of either kind
 Pairs = set[tuple[int, int]]
 
 
@@ -34,19 +35,22 @@ def leaked_in(group: NDArray[np.int64], is_test: NDArray[np.bool_]) -> set[int]:
 
 
 def agreement(
-    widest: NearDuplicates, experts: NDArray[np.int64], is_test: NDArray[np.bool_]
+    widest: NearDuplicates,
+    cuts: Sequence[float],
+    experts: NDArray[np.int64],
+    is_test: NDArray[np.bool_],
 ) -> list[dict[str, float]]:
     """Return a row of `COLUMNS` per cut.
 
     Pairs are those within groups, as the experts' are.
 
     Args:
-        widest: near-duplicates by the lowest cut, or a lower one.
-        experts: (N,) the experts' groups.
+        widest: near-duplicates by the lowest of the cuts, or a lower one.
+        experts: (N,) the experts' groups, at least one of them of two images.
     """
     theirs, their_leaks = pairs_of(experts), leaked_in(experts, is_test)
     rows = []
-    for cut in CUTS:
+    for cut in cuts:
         group = widest.above(cut).group
         ours, leaks = pairs_of(group), leaked_in(group, is_test)
         both = len(ours & theirs)
@@ -54,12 +58,6 @@ def agreement(
                   len(their_leaks), len(leaks & their_leaks))  # fmt: skip
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
-
-
-def summarise(rows: list[dict[str, float]], n_expert_pairs: int, cut: float) -> dict[str, Any]:
-    """Return the row of the cut nearest to the one in use, with the number of experts' pairs."""
-    row = min(rows, key=lambda row: abs(row[COLUMNS[0]] - cut))
-    return {**row, "expert_pairs": n_expert_pairs}
 
 
 def draw_disagreements(
@@ -71,23 +69,25 @@ def draw_disagreements(
 ) -> dict[str, int]:
     """Draw the pairs that only one of the two names, and return how many each does.
 
+    Of the experts' the least alike come first, of ours the most; `N_SHOWN` of each at most.
+
     Args:
         files: (N,) BUSI's name of each image.
         ours, experts: (N,) groups.
     """
     own, theirs = pairs_of(ours), pairs_of(experts)
-    kinds = {"experts_only": sorted(theirs - own), "ours_only": sorted(own - theirs)}
-    pairs = np.array([pair for found in kinds.values() for pair in found], dtype=np.int64)
-    pairs = pairs.reshape(-1, 2)
-    correlation = np.array(
-        [best_correlation(images.thumbnails[[i]], images.thumbnails[[j]])[0, 0] for i, j in pairs]
+    alike = best_correlation(images.thumbnails, images.thumbnails)
+    kinds = {
+        "experts only": sorted(theirs - own, key=lambda pair: (alike[pair], pair)),
+        "ours only": sorted(own - theirs, key=lambda pair: (-alike[pair], pair)),
+    }
+    shown = [(pair, words) for words, found in kinds.items() for pair in found[:N_SHOWN]]
+    pairs = np.array([pair for pair, _ in shown], dtype=np.int64).reshape(-1, 2)
+    duplicates = NearDuplicates(pairs, alike[*pairs.T], np.zeros(len(pairs), np.bool_), ours)
+    counts = ", ".join(
+        f"{words} {len(found)}" + (f", of which {N_SHOWN}" if len(found) > N_SHOWN else "")
+        for words, found in kinds.items()
     )
-    none = np.zeros(len(pairs), dtype=np.bool_)
-    duplicates = NearDuplicates(pairs, correlation, none, ours)
-    words = [name.replace("_", " ") for name, found in kinds.items() for _ in found]
-    title = "Pairs that one names alone: " + ", ".join(
-        f"{name.replace('_', ' ')} {len(found)}" for name, found in kinds.items()
-    )
-    pair_sheet(images.images, files, images.label, duplicates, np.arange(len(pairs)), title, path,
-               words)  # fmt: skip
-    return {name: len(found) for name, found in kinds.items()}
+    pair_sheet(images.images, files, images.label, duplicates, np.arange(len(pairs)),
+               f"Pairs that one names alone: {counts}", path, [words for _, words in shown])  # fmt: skip
+    return {words.replace(" ", "_"): len(found) for words, found in kinds.items()}

@@ -58,30 +58,44 @@ def effect_by_image(
         resample groups and cuts (Owen 2007, https://doi.org/10.1214/07-AOAS122), so that cuts and
         seeds count.
     """
-    alone = _alone(scores.group)
-    true_class = [_true_class(own, scores.malignant) for own in (scores.ungrouped, scores.grouped)]
+    _, member, size = np.unique(scores.group, return_inverse=True, return_counts=True)
+    alone = size[member] == 1
+    masks = {str(name): scores.kind == name for name in np.unique(scores.kind)}
+    known = _Known(scores, _gain_in_true_class(scores), alone, masks)
     everything, cuts = np.arange(len(alone)), np.arange(len(scores.exposed))
-    values = _gains(scores, true_class, alone, everything, (cuts, cuts))
+    values = _gains(known, everything, cuts, cuts)
     rng = np.random.default_rng(seed)
-    members = [np.nonzero(scores.group == g)[0] for g in np.unique(scores.group)]
+    members = np.split(np.argsort(member, kind="stable"), np.cumsum(size)[:-1])
     samples = []
     for _ in range(interval.n_bootstrap):
         drawn = rng.integers(len(members), size=len(members))
-        pair = rng.integers(len(cuts), size=(2, len(cuts)))
         images = np.concatenate([members[i] for i in drawn])
-        samples.append(_gains(scores, true_class, alone, images, (pair[0], pair[1])))
-    counts = {name: int((~alone & (scores.kind == name)).sum()) for name in _kinds(scores)}
+        samples.append(_gains(known, images, *rng.integers(len(cuts), size=(2, len(cuts)))))
+    counts = {name: int((~alone & mask).sum()) for name, mask in masks.items()}
     counts = {SIDES[0]: int((~alone).sum()), **counts}
     return {**_tree(values, samples, interval.confidence), "images": counts}
 
 
-def _alone(group: NDArray[np.int64]) -> NDArray[np.bool_]:
-    _, member, size = np.unique(group, return_inverse=True, return_counts=True)
-    return np.asarray(size[member] == 1)
+@dataclass(frozen=True)
+class _Known:
+    """What every resample needs: the scores, and what follows from them.
+
+    Attributes:
+        more: (R, R, N), by how much the probability of an image's own class is higher on each
+            ungrouped cut than on each grouped one.
+        alone: (N,) bool, whether an image has no near-duplicate.
+        kinds: (N,) bool each, by name.
+    """
+
+    scores: FoldScores
+    more: NDArray[np.float64]
+    alone: NDArray[np.bool_]
+    kinds: Mapping[str, NDArray[np.bool_]]
 
 
-def _kinds(scores: FoldScores) -> list[str]:
-    return [str(name) for name in np.unique(scores.kind)]
+def _gain_in_true_class(scores: FoldScores) -> NDArray[np.float64]:
+    arms = [_true_class(own, scores.malignant) for own in (scores.ungrouped, scores.grouped)]
+    return arms[0][:, None] - arms[1][None]
 
 
 def _true_class(logits: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -91,30 +105,27 @@ def _true_class(logits: NDArray[np.float32], truth: NDArray[np.bool_]) -> NDArra
 
 
 def _gains(
-    scores: FoldScores,
-    true_class: list[NDArray[np.float64]],
-    alone: NDArray[np.bool_],
+    known: _Known,
     images: NDArray[np.int64],
-    cuts: tuple[NDArray[np.int64], NDArray[np.int64]],
+    ungrouped: NDArray[np.int64],
+    grouped: NDArray[np.int64],
 ) -> dict[str, float]:
     """Return by how much scores are higher on ungrouped cuts than on grouped ones, on average.
 
     Args:
-        true_class: of `_true_class`, ungrouped and grouped.
-        alone: (N,) bool, whether an image has no near-duplicate.
         images: a resample of images.
-        cuts: a resample of ungrouped and of grouped cuts, which are compared one by one.
+        ungrouped, grouped: resamples of the cuts of either kind, which are compared one by one.
     """
+    scores = known.scores
     gains: dict[str, list[float]] = {}
-    for one, other in zip(*cuts, strict=True):
-        sides = images[scores.exposed[one][images]], images[alone[images]]
-        logits = scores.ungrouped[one], scores.grouped[other]
-        more = true_class[0][one] - true_class[1][other]
+    for one, other in zip(ungrouped, grouped, strict=True):
+        sides = images[scores.exposed[one, images]], images[known.alone[images]]
+        logits, more = (scores.ungrouped[one], scores.grouped[other]), known.more[one, other]
         areas = [_auc_gain(scores.malignant[side], *(x[side] for x in logits)) for side in sides]
         _note(gains, MEASURES[0], areas)
         _note(gains, MEASURES[1], [_mean(more[side]) for side in sides])
-        for kind in _kinds(scores):
-            of_kind = [_mean(more[side[scores.kind[side] == kind]]) for side in sides]
+        for kind, mask in known.kinds.items():
+            of_kind = [_mean(more[side[mask[side]]]) for side in sides]
             gains.setdefault(f"kinds.{kind}", []).append(of_kind[0] - of_kind[1])
     means = {name: float(np.mean(of_cuts)) for name, of_cuts in gains.items()}
     return {name: mean for name, mean in means.items() if np.isfinite(mean)}
@@ -129,7 +140,7 @@ def _note(gains: dict[str, list[float]], measure: Measure, sides: list[float]) -
 def _auc_gain(
     truth: NDArray[np.bool_], one: NDArray[np.float32], other: NDArray[np.float32]
 ) -> float:
-    if len(np.unique(truth)) < 2:
+    if truth.all() or not truth.any():
         return np.nan
     return auc(truth, one) - auc(truth, other)
 
