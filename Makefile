@@ -7,7 +7,7 @@ MOVED := $(if $(MADE_IN),$(if $(subst |$(realpath .venv)|,,|$(MADE_IN)|),moved))
 # The stages run as `python -m …`: that python must be the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test lint check experiments demo bench studies official-recipe docs test-slow test-cpus test-faults audit-packages
+.PHONY: help setup repro test lint check experiments demo bench studies official-recipe resolution docs test-slow test-cpus test-faults audit-packages
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -56,14 +56,17 @@ bench: setup ## Time the pipeline beside the official recipe, half an hour; then
 	python -m benchmarks.timings
 	python -m benchmarks.audit_scaling
 
-# All studies but official_recipe, which takes over an hour.
-STUDIES := duplicates leakage external augmentation references clean_split resolution
+# All studies but official_recipe and resolution, which take long.
+STUDIES := duplicates leakage external augmentation references clean_split
 
 studies: repro ## Run the studies: questions about the data and the method, an hour at most
 	dvc repro --keep-going $(STUDIES:%=studies/dvc.yaml:%)
 
 official-recipe: repro ## Cross-validate the official recipe on the same folds, over an hour
 	dvc repro studies/dvc.yaml:official_recipe
+
+resolution: repro ## Compare 28, 64, 128 and 224 pixels on the same folds, half an hour or more
+	dvc repro studies/dvc.yaml:resolution
 
 docs: setup ## Write the tables of the documents from metrics and plots
 	python -m tools.tables

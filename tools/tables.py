@@ -256,20 +256,6 @@ def external(read: Read) -> list[str]:
                   "calibration slope", "in the large", "AUC per patient"], rows)  # fmt: skip
 
 
-def resolution(read: Read) -> list[str]:
-    """Return what images of each size score."""
-    sizes, rows = metrics(read, "studies/resolution"), []
-    smallest = sizes["28"]["flops"]
-    names = ("dev_folds", "test", "leak_free_test", "bus_bra")
-    for side, size in sizes.items():
-        if side != "trained_on":
-            scores = [interval(size.get(name, {}), "auc") for name in names]
-            share = f"{size['flops'] / smallest:.1f}"
-            rows.append([side, size["stem"], f"{size['lr']:.2g}", share, *scores])
-    return table(["pixels", "stem", "learning rate", "FLOPs, of 28", "dev, folds", "test",
-                  "leak-free test", "BUS-BRA"], rows)  # fmt: skip
-
-
 def _ends(row: Mapping[str, str], name: str) -> str:
     """Return a score of a table with its interval, or nothing where it has none."""
     values = [row[f"{name}{end}"] for end in ("", "_low", "_high")]
@@ -282,7 +268,7 @@ def _ends(row: Mapping[str, str], name: str) -> str:
 BLOCKS: dict[str, Callable[[Read], list[str]]] = {
     block.__name__: block
     for block in (data, results, trainings, bands, copies, agreement, cuts, subsets, effects,
-                  by_image, augmentation, references, external, resolution)
+                  by_image, augmentation, references, external)
 }  # fmt: skip
 
 

@@ -1,10 +1,7 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from breast_ultrasound.data.image_set import ImageSet
-from breast_ultrasound.evaluation.fold_leakage import effect_by_image
+from breast_ultrasound.evaluation.fold_leakage import FoldScores, effect_by_image
 from breast_ultrasound.params import EvaluateParams
 
 INTERVAL = EvaluateParams(n_bootstrap=60, confidence=0.95)
@@ -15,18 +12,16 @@ def _effect(helped: float, by_chance: float) -> dict[str, dict[str, dict[str, fl
     rng = np.random.default_rng(0)
     n_images = 400
     malignant = rng.random(n_images) < 0.4
-    images = ImageSet.of(np.zeros((n_images, 28, 28), np.uint8), malignant)
     group = np.concatenate([np.repeat(np.arange(50), 2), np.arange(100, 400)])
     sign = np.where(malignant, 1.0, -1.0)
     grouped = rng.normal(size=(3, n_images)) + 0.8 * sign
     ungrouped = grouped + rng.normal(0, 0.3, grouped.shape) + by_chance * sign
     ungrouped[:, :100] += helped * sign[:100]
     kind = np.where(malignant, "malignant", np.where(np.arange(n_images) % 3, "benign", "normal"))
+    exposed = np.zeros(grouped.shape, dtype=bool)
+    exposed[:, :100] = True
     arms = (grouped.astype(np.float32), ungrouped.astype(np.float32))
-    found: dict[str, dict[str, dict[str, float]]] = effect_by_image(
-        *arms, replace(images, group=group), kind, INTERVAL, 0
-    )
-    return found
+    return effect_by_image(FoldScores(*arms, exposed, malignant, group, kind), INTERVAL, 0)
 
 
 @pytest.mark.parametrize("by_chance", [0.0, 0.3])
@@ -47,4 +42,4 @@ def test_what_helps_copies_is() -> None:
         assert rows["difference"]["gain"] == pytest.approx(expected)
     assert found["kinds"].keys() == {"benign", "malignant", "normal"}
     assert all(row["gain"] > 0 for row in found["kinds"].values())
-    assert found["images_with_near_duplicate"] == 100
+    assert found["images"]["with_near_duplicate"] == 100

@@ -9,23 +9,30 @@ import typer
 from breast_ultrasound.cli.options import Correlation, Exclude, check_outputs, say_left_out
 from breast_ultrasound.console import printable
 
+Images = Annotated[
+    Path, typer.Argument(help="MedMNIST-style npz, or a folder of a folder for each split.")
+]
+Splits = Annotated[
+    str, typer.Option(help="Names of the splits, with commas; default: all there are.")
+]
+FailOver = Annotated[
+    int | None,
+    typer.Option(min=0, help="Exit with 1 when more pairs than this cross the splits."),
+]
+Json = Annotated[Path | None, typer.Option(help="Write the summary.")]
+Csv = Annotated[Path | None, typer.Option(help="Write one row per pair.")]
+Sheet = Annotated[Path | None, typer.Option(help="Write a PNG of the pairs.")]
+
 
 def audit(
-    images: Annotated[
-        Path, typer.Argument(help="MedMNIST-style npz, or a folder of a folder for each split.")
-    ],
-    splits: Annotated[
-        str, typer.Option(help="Names of the splits, with commas; default: all there are.")
-    ] = "",
+    images: Images,
+    splits: Splits = "",
     correlation: Correlation = 0.95,
     exclude: Exclude = None,
-    fail_over: Annotated[
-        int | None,
-        typer.Option(min=0, help="Exit with 1 when more pairs than this cross the splits."),
-    ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the summary.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write one row per pair.")] = None,
-    sheet: Annotated[Path | None, typer.Option(help="Write a PNG of the pairs.")] = None,
+    fail_over: FailOver = None,
+    json: Json = None,
+    csv: Csv = None,
+    sheet: Sheet = None,
 ) -> None:
     """Find near-duplicate images, above all those that cross the splits of a data set."""
     from breast_ultrasound.data.audit import (
