@@ -88,6 +88,7 @@ def draw_disagreements(
         f"{words} {len(found)}" + (f", of which {N_SHOWN}" if len(found) > N_SHOWN else "")
         for words, found in kinds.items()
     )
-    pair_sheet(images.images, files, images.label, duplicates, np.arange(len(pairs)),
-               f"Pairs that one names alone: {counts}", path, [words for _, words in shown])  # fmt: skip
+    everything, title = np.arange(len(pairs)), f"Pairs that one names alone: {counts}"
+    beside = [words for _, words in shown]
+    pair_sheet(images.images, files, images.label, duplicates, everything, title, path, beside)
     return {words.replace(" ", "_"): len(found) for words, found in kinds.items()}
