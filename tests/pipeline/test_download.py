@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from breast_ultrasound.data.source import FILE_NAME, OFFICIAL_MD5
+from breast_ultrasound.data.source import OFFICIAL_MD5, file_name
 from tests.pipeline.test_dvc import Repository, ran
 from tools.workspace import copy_project
 
+FILE_NAME = file_name(28)
 CONTENT = b"as if it were the official file"
 SEARCHED = {"data": {"name": "breastmnist", "search_path": ["~nobody-at-all/x", "../shared/data"]}}
 
@@ -20,7 +21,7 @@ def repository(tmp_path: Path) -> Repository:
     folder = copy_project(tmp_path / "project", SEARCHED)
     source = folder / "src/breast_ultrasound/data/source.py"
     digest = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
-    source.write_text(source.read_text().replace(OFFICIAL_MD5, digest))
+    source.write_text(source.read_text().replace(OFFICIAL_MD5[28], digest))
     data = tmp_path / "shared" / "data"
     data.mkdir(parents=True)
     (data / FILE_NAME).write_bytes(CONTENT)
@@ -53,5 +54,5 @@ def test_what_was_there_once_comes_back_without_a_network(repository: Repository
     for place, seed in (("cache", 1), ("project/.dvc/cache", 2)):
         output = repository(f"dvc exp run -S seed={seed} download")
         assert f"from {repository.folder.parent / place}" in output
-        assert (repository.folder / "data" / "raw" / FILE_NAME).read_bytes() == CONTENT
+        assert (repository.folder / "data" / "raw" / "images.npz").read_bytes() == CONTENT
         shutil.rmtree(repository.folder.parent / "cache")
