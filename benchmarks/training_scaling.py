@@ -1,0 +1,95 @@
+"""How time and memory of a training grow with the image set: both in proportion.
+
+    python -m benchmarks.training_scaling [--size 10000]
+
+Made-up images of 64 pixels, two trainings of one epoch side by side, through the Executor as stages
+use it. Each size runs in a process of its own. Memory is the largest sum, over its processes, of
+what each holds for itself and its share of what is mapped (PSS); Linux.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from breast_ultrasound.params import load_params
+from breast_ultrasound.runs.cache import RunCache
+from breast_ultrasound.runs.execute import Executor, Resources
+from breast_ultrasound.runs.run import Run
+from breast_ultrasound.search.fold_runs import start_config
+from tools.workspace import ROOT
+
+SIZES = (1_000, 10_000, 100_000)
+SIDE = 64  # pixels
+
+
+def measure(n_images: int, folder: Path) -> None:
+    """Train on one size, and print a row."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (n_images, SIDE, SIDE), dtype=np.uint8)
+    malignant = rng.random(n_images) < 0.3
+    config = start_config(load_params(ROOT / "params.yaml"), lr=0.001)
+    model = config.model.model_copy(update={"stem": "imagenet", "width": 8})
+    training = config.training.model_copy(update={"n_epochs": 1})
+    config = config.model_copy(update={"model": model, "training": training})
+    runs = [Run(config, seed, np.arange(n_images), np.arange(10)) for seed in (0, 1)]
+    execute = Executor(images, malignant, Resources("cpu", 2, RunCache(folder)), "portable")
+    peak, over = [0], threading.Event()
+    watch = threading.Thread(target=_watch, args=(peak, over))
+    watch.start()
+    start = time.perf_counter()
+    execute(runs, f"{n_images} images")
+    seconds = time.perf_counter() - start
+    over.set()
+    watch.join()
+    print(f"| {n_images} | {seconds:.1f} | {peak[0] / 1e6:.2f} |", flush=True)
+
+
+def _watch(peak: list[int], over: threading.Event) -> None:
+    while not over.wait(0.2):
+        peak[0] = max(peak[0], sum(_kilobytes(pid) for pid in _family(os.getpid())))
+
+
+def _family(pid: int) -> list[int]:
+    """Return a process and all that descend from it."""
+    family = [pid]
+    for parent in family:
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            try:
+                family += map(int, task.read_text().split())
+            except OSError:  # it has ended
+                continue
+    return family
+
+
+def _kilobytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def main() -> None:
+    """Measure every size, as a table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, help="this size only, in this process")
+    size = parser.parse_args().size
+    if size is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            measure(size, Path(folder))
+        return
+    print("| images | seconds of an epoch | peak memory, GB |\n| --- | --- | --- |", flush=True)
+    for n_images in SIZES:
+        command = [sys.executable, "-m", "benchmarks.training_scaling", "--size", str(n_images)]
+        subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
