@@ -42,7 +42,7 @@ def find_busbra(search_path: Sequence[str]) -> Path:
 def read_busbra(folder: Path, side: int, near_duplicate_correlation: float) -> ImageSet:
     """Read the patients with an even case number, grouped by patient and near-duplicates.
 
-    The others are left to whoever judges what was built here.
+    The others are left for whoever tests what was built here.
     """
     columns = ColumnParams(
         image="Images/{ID}.png", label="Pathology", patient="Case", split=None, subgroups=SUBGROUPS
