@@ -29,9 +29,7 @@ def clean_split(
     names, first, sizes = np.unique(split, return_index=True, return_counts=True)
     appearance = np.argsort(first)  # not by name: 0, 1, 2 and train, val, test must come out alike
     names, sizes = names[appearance], sizes[appearance]
-    _, seen, kind, n_kind = np.unique(
-        label, return_index=True, return_inverse=True, return_counts=True
-    )
+    _, seen, kind, n_kind = np.unique(label, True, True, True)  # index, inverse, counts
     room = _room(sizes, n_kind, seen)
     _, member, n_members = np.unique(group, return_inverse=True, return_counts=True)
     order = np.argsort(member, kind="stable")
@@ -49,13 +47,18 @@ def clean_split(
             chosen = slack.argmax()
         room[chosen] -= wanted
         result[groups[g]] = names[chosen]
-    if empty := set(names.tolist()) - set(result.tolist()):
+    _refuse_empty(names, result, n_members)
+    return result
+
+
+def _refuse_empty(names: NDArray[Any], split: NDArray[Any], n_members: NDArray[np.int64]) -> None:
+    """Refuse splits of which one is left without images, by groups too large."""
+    if empty := set(names.tolist()) - set(split.tolist()):
         raise InputError(
             f"split {empty.pop()}: expected images for it, got none: near-duplicates stay "
-            f"together, and the largest of {len(groups)} groups has {n_members.max()} of "
-            f"{len(group)} images; raise the correlation, or leave frames of one scan out"
+            f"together, and the largest of {len(n_members)} groups has {n_members.max()} of "
+            f"{len(split)} images; raise the correlation, or leave frames of one scan out"
         )
-    return result
 
 
 def _room(
