@@ -32,8 +32,7 @@ def clean_split(
     _, seen, kind, n_kind = np.unique(label, True, True, True)  # index, inverse, counts
     room = _room(sizes, n_kind, seen)
     _, member, n_members = np.unique(group, return_inverse=True, return_counts=True)
-    order = np.argsort(member, kind="stable")
-    groups = np.split(order, np.cumsum(n_members)[:-1])
+    groups = np.split(np.argsort(member, kind="stable"), np.cumsum(n_members)[:-1])
     shuffled = rng.permutation(len(groups))
     result = np.empty_like(split)
     for g in shuffled[np.argsort(-n_members[shuffled], kind="stable")]:
