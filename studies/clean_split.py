@@ -1,11 +1,15 @@
 """The whole protocol on splits that no near-duplicate crosses. Reads all images, test too."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+
+if TYPE_CHECKING:
+    from breast_ultrasound.data.image_set import ImageSet
+    from breast_ultrasound.search.protocol import ProtocolResult
 
 
 def main(
@@ -27,7 +31,6 @@ def main(
     from breast_ultrasound.model.classifier import predict
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import make_executor
-    from breast_ultrasound.search import cross_validation, grid
     from breast_ultrasound.search.protocol import baseline_weights, run_protocol
 
     settings = load_params(params)
@@ -43,17 +46,21 @@ def main(
     }
     points = {name: model.card.operating_points for name, model in result.models.items()}
     scores = summarise(predictions, points, test, settings.evaluate, seed)
-    content = {
-        "data": {"images": {"dev": len(dev), "test": len(test)}, "leaked": int(test.leaked.sum())},
-        "lr": result.lr,
-        "grid_search": grid.summarise(result.ranking),
-        "cross_validate": cross_validation.summarise(
-            result.validation, dev, settings.evaluate.confidence
-        ),
-        "evaluate": scores,
-    }
+    content = _choices(result, dev, settings.evaluate.confidence)
+    counts = {"images": {"dev": len(dev), "test": len(test)}, "leaked": int(test.leaked.sum())}
+    content = {"data": counts, **content, "evaluate": scores}
     write_json(metrics, {**content, "trained_on": execute.trained_on, "scored_on": scored_on})
     typer.echo(f"final: AUC {scores['final']['test']['auc']:.3f}")
+
+
+def _choices(result: "ProtocolResult", dev: "ImageSet", confidence: float) -> dict[str, Any]:
+    from breast_ultrasound.search import cross_validation, grid
+
+    return {
+        "lr": result.lr,
+        "grid_search": grid.summarise(result.ranking),
+        "cross_validate": cross_validation.summarise(result.validation, dev, confidence),
+    }
 
 
 app = command(main)

@@ -1,7 +1,7 @@
 """What the models score on another hospital's images, and learning from those. Reads test."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,9 +24,7 @@ def main(
     """Write scores at home and on BUS-BRA: of the pipeline's models, the reverse, and both."""
     from breast_ultrasound.data.busbra import find_busbra, read_busbra
     from breast_ultrasound.data.image_set import ImageSet
-    from breast_ultrasound.evaluation.external import key_of_row, score_rows, table_of
-    from breast_ultrasound.evaluation.external_figures import forest
-    from breast_ultrasound.files import write_csv, write_json
+    from breast_ultrasound.evaluation.external import score_rows
     from breast_ultrasound.model.arithmetic import describe, limit_process
     from breast_ultrasound.model.artifact import load_model
     from breast_ultrasound.model.training import read_config
@@ -44,16 +42,22 @@ def main(
     scored_on = limit_process(arithmetic, resources.device)
     scored = external_predictions(models, chosen, known, images, busbra, settings, resources)
     rows = score_rows(scored, settings.evaluate, settings.seed)
-    trained_on = describe(arithmetic, resources.device)
+    _write(rows, scored_on, describe(arithmetic, resources.device), metrics, plots)
+    for row in rows:
+        typer.echo(f"{row['learned_from']} → {row['scored_on']}: AUC {row['auc']:.3f}")
+
+
+def _write(
+    rows: list[dict[str, Any]], scored_on: str, trained_on: str, metrics: Path, plots: Path
+) -> None:
+    from breast_ultrasound.evaluation.external import key_of_row, table_of
+    from breast_ultrasound.evaluation.external_figures import forest
+    from breast_ultrasound.files import write_csv, write_json
+
     content = {key_of_row(row): row for row in rows}
     write_json(metrics, {**content, "scored_on": scored_on, "trained_on": trained_on})
     write_csv(plots / "external.csv", *table_of(rows))
     forest(rows, plots / "external.png")
-    for row in rows:
-        typer.echo(
-            f"{row['learned_from']} → {row['scored_on']}: AUC {row['auc']:.3f} "
-            f"[{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
-        )
 
 
 app = command(main)

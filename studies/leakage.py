@@ -1,11 +1,15 @@
 """What near-duplicates do to scores, on test images and across folds. Reads test images."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+
+if TYPE_CHECKING:
+    from breast_ultrasound.data.image_set import ImageSet
+    from breast_ultrasound.model.artifact import TrainedModel
 
 
 def main(
@@ -25,11 +29,9 @@ def main(
 ) -> None:
     """Write the scores of models that know test's near-duplicates and of one that does not."""
     from breast_ultrasound.data.busi import read_kinds
-    from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.evaluation.leakage import effects_on_test, write_plots
     from breast_ultrasound.files import write_json
     from breast_ultrasound.model.arithmetic import describe, limit_process
-    from breast_ultrasound.model.artifact import load_model
     from breast_ultrasound.model.training import read_config
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import find_resources
@@ -37,12 +39,11 @@ def main(
     from breast_ultrasound.search.leakage import effect_on_folds, models_on_test
 
     settings, chosen = load_params(params), read_config(config)
-    known, images = ImageSet.load(dev), ImageSet.load(test)
-    more = ImageSet.load(also_train, may_be_empty=True)
+    known, images, more = _load(dev, test, also_train)
     arithmetic = chosen.training.arithmetic
     resources = find_resources(device, arithmetic, workers, cache)
     scored_on = limit_process(arithmetic, resources.device)
-    pipeline = {"baseline": load_model(baseline), "final": load_model(final)}
+    pipeline = _load_models(baseline, final)
     models = models_on_test(chosen, pipeline, known, images, more, settings.seed, resources)
     effects = effects_on_test(models, images, settings.evaluate, settings.seed)
     kinds = read_kinds(settings.data.search_path, known)
@@ -52,6 +53,19 @@ def main(
     write_json(metrics, {**content, "trained_on": describe(arithmetic, resources.device)})
     write_plots({name: models[name] for name in pipeline}, effects, images, known, plots)
     typer.echo(f"ungrouped folds: AUC {folds['ungrouped_minus_grouped']['auc']:+.3f} over grouped")
+
+
+def _load(dev: Path, test: Path, also_train: Path) -> tuple["ImageSet", "ImageSet", "ImageSet"]:
+    from breast_ultrasound.data.image_set import ImageSet
+
+    more = ImageSet.load(also_train, may_be_empty=True)
+    return ImageSet.load(dev), ImageSet.load(test), more
+
+
+def _load_models(baseline: Path, final: Path) -> dict[str, "TrainedModel"]:
+    from breast_ultrasound.model.artifact import load_model
+
+    return {"baseline": load_model(baseline), "final": load_model(final)}
 
 
 app = command(main)
