@@ -8,6 +8,9 @@ import typer
 from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.model.artifact import TrainedModel
 
@@ -28,14 +31,12 @@ def main(
     cache: Cache = None,
 ) -> None:
     """Write the scores of models that know test's near-duplicates and of one that does not."""
-    from breast_ultrasound.data.busi import read_kinds
     from breast_ultrasound.evaluation.leakage import effects_on_test, write_plots
     from breast_ultrasound.files import write_json
     from breast_ultrasound.model.arithmetic import describe, limit_process
     from breast_ultrasound.model.training import read_config
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import find_resources
-    from breast_ultrasound.search.final_models import read_out_of_fold
     from breast_ultrasound.search.leakage import effect_on_folds, models_on_test
 
     settings, chosen = load_params(params), read_config(config)
@@ -46,8 +47,7 @@ def main(
     pipeline = _load_models(baseline, final)
     models = models_on_test(chosen, pipeline, known, images, more, settings.seed, resources)
     effects = effects_on_test(models, images, settings.evaluate, settings.seed)
-    kinds = read_kinds(settings.data.search_path, known)
-    grouped = read_out_of_fold(out_of_fold, len(known))
+    grouped, kinds = _scores_and_kinds(out_of_fold, known, settings.data.search_path)
     folds = effect_on_folds(chosen, known, more, grouped, kinds, settings, resources)
     content = {**effects, "folds": folds, "scored_on": scored_on}
     write_json(metrics, {**content, "trained_on": describe(arithmetic, resources.device)})
@@ -60,6 +60,15 @@ def _load(dev: Path, test: Path, also_train: Path) -> tuple["ImageSet", "ImageSe
 
     more = ImageSet.load(also_train, may_be_empty=True)
     return ImageSet.load(dev), ImageSet.load(test), more
+
+
+def _scores_and_kinds(
+    out_of_fold: Path, known: "ImageSet", search_path: list[str]
+) -> tuple["NDArray[np.float32]", "NDArray[np.str_]"]:
+    from breast_ultrasound.data.busi import read_kinds
+    from breast_ultrasound.search.final_models import read_out_of_fold
+
+    return read_out_of_fold(out_of_fold, len(known)), read_kinds(search_path, known)
 
 
 def _load_models(baseline: Path, final: Path) -> dict[str, "TrainedModel"]:
