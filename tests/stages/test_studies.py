@@ -84,6 +84,13 @@ def test_metric_names_are_stable(studied: tuple[Path, Reads]) -> None:
         "accuracy",
     }
     assert metrics["references"]["network"]["minus_first"] == 0
+
+
+def test_metric_names_of_what_is_compared_elsewhere_are_stable(
+    studied: tuple[Path, Reads],
+) -> None:
+    folder = studied[0] / "metrics" / "studies"
+    metrics = {path.stem: json.loads(path.read_text()) for path in folder.iterdir()}
     duplicates = metrics["duplicates"]
     assert duplicates["altered_copies"].keys() >= {"pairs", "false_at_most", "mirror", "shift_1"}
     assert duplicates["experts"].keys() >= {"recall", "precision", "experts_only", "ours_only"}
