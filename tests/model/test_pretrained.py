@@ -31,7 +31,14 @@ def test_grey_gives_what_three_equal_channels_gave(weights_file: Path) -> None:
     theirs = resnet18()
     theirs.load_state_dict(torch.load(weights_file, weights_only=True))
     ours = ResNet(
-        ModelParams(stem="imagenet", input_size=64, width=64, blocks=[2, 2, 2, 2], dropout=0)
+        ModelParams(
+            stem="imagenet",
+            input_size=64,
+            width=64,
+            blocks=[2, 2, 2, 2],
+            dropout=0,
+            standardise=False,
+        )
     )
     load_weights(ours, {**weights_of(ours), **imagenet_weights([str(weights_file.parent)])})
     theirs.fc = ours.fc
