@@ -52,9 +52,10 @@ experiments: setup ## Compare experiments: what differs in the parameters, headl
 demo: setup ## Run the pipeline on generated phantoms in a temporary copy, 2 minutes
 	python -m tools.demo
 
-bench: setup ## Time the pipeline beside the official recipe, half an hour; then the audit as sets grow
+bench: setup ## Time the pipeline beside the official recipe, half an hour; then audit and trainings as sets grow
 	python -m benchmarks.timings
 	python -m benchmarks.audit_scaling
+	python -m benchmarks.training_scaling
 
 # All studies but official_recipe and resolution, which take long.
 STUDIES := duplicates leakage external augmentation references clean_split
@@ -65,7 +66,7 @@ studies: repro ## Run the studies: questions about the data and the method, an h
 official-recipe: repro ## Cross-validate the official recipe on the same folds, over an hour
 	dvc repro studies/dvc.yaml:official_recipe
 
-resolution: repro ## Compare 28, 64, 128 and 224 pixels on the same folds, half an hour or more
+resolution: repro ## Compare 28, 64, 128 and 224 pixels on the same folds, over half an hour
 	dvc repro studies/dvc.yaml:resolution
 
 docs: setup ## Write the tables of the documents from metrics and plots

@@ -1,10 +1,12 @@
-"""How time and memory of a training grow with the image set: both in proportion.
+"""How time and memory of a training grow with the number of images, and time with their pixels.
 
-    python -m benchmarks.training_scaling [--size 10000]
+    python -m benchmarks.training_scaling [--images 10000 | --side 64]
 
-Made-up images of 64 pixels, two trainings of one epoch side by side, through the Executor as stages
-use it. Each size runs in a process of its own. Memory is the largest sum, over its processes, of
-what each holds for itself and its share of what is mapped (PSS); Linux.
+Made-up images. First 64 pixels a side, two trainings of one epoch side by side, through the
+Executor as stages use it. Each number of images runs in a process of its own. Memory is the
+largest sum, over its processes, of what each holds for itself and its share of what is mapped
+(PSS); Linux. Then one training of the configuration that the study `resolution` has at each size,
+on as many images as four of five folds of dev have, one thread, a few epochs extrapolated to all.
 """
 
 import argparse
@@ -18,15 +20,19 @@ from pathlib import Path
 
 import numpy as np
 
+from breast_ultrasound.model.arithmetic import limit_process
+from breast_ultrasound.model.training import TrainingSet, fit, read_config
 from breast_ultrasound.params import load_params
 from breast_ultrasound.runs.cache import RunCache
 from breast_ultrasound.runs.execute import Executor, Resources
 from breast_ultrasound.runs.run import Run
 from breast_ultrasound.search.fold_runs import start_config
+from breast_ultrasound.search.resolution import STEMS
 from tools.workspace import ROOT
 
-SIZES = (1_000, 10_000, 100_000)
+NUMBERS = (1_000, 10_000, 100_000)
 SIDE = 64  # pixels
+N_DEV = 499  # images of four of five folds of dev
 
 
 def measure(n_images: int, folder: Path) -> None:
@@ -76,19 +82,48 @@ def _kilobytes(pid: int) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
+def measure_side(side: int) -> None:
+    """Train on images of one size for a few epochs, and print a row."""
+    limit_process("portable", "cpu")
+    images = np.random.default_rng(0).integers(0, 256, (N_DEV, side, side), dtype=np.uint8)
+    malignant = np.arange(N_DEV) % 4 == 0
+    config = read_config(ROOT / "data/chosen.json")
+    model = config.model.model_copy(update={"stem": STEMS[side]})
+    data = TrainingSet(images, malignant, np.arange(N_DEV))
+    seconds = []
+    for n_epochs in (1, 4):  # the first warms up
+        training = config.training.model_copy(update={"n_epochs": n_epochs})
+        start = time.perf_counter()
+        fit(config.model_copy(update={"model": model, "training": training}), data, seed=0)
+        seconds.append(time.perf_counter() - start)
+    whole = (seconds[1] - seconds[0]) / 3 * config.training.n_epochs
+    print(f"| {side} | {STEMS[side]} | {whole:.0f} |", flush=True)
+
+
 def main() -> None:
-    """Measure every size, as a table in Markdown."""
+    """Measure every number of images and every size, as tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, help="this size only, in this process")
-    size = parser.parse_args().size
-    if size is not None:
+    parser.add_argument("--images", type=int, help="so many only, in this process")
+    parser.add_argument("--side", type=int, help="pixels: this size only, in this process")
+    asked = parser.parse_args()
+    if asked.images is not None:
         with tempfile.TemporaryDirectory() as folder:
-            measure(size, Path(folder))
+            measure(asked.images, Path(folder))
+        return
+    if asked.side is not None:
+        measure_side(asked.side)
         return
     print("| images | seconds of an epoch | peak memory, GB |\n| --- | --- | --- |", flush=True)
-    for n_images in SIZES:
-        command = [sys.executable, "-m", "benchmarks.training_scaling", "--size", str(n_images)]
-        subprocess.run(command, check=True)
+    for n_images in NUMBERS:
+        _measure_alone("--images", n_images)
+    print("\n| pixels | stem | seconds of a training |\n| --- | --- | --- |", flush=True)
+    for side in STEMS:
+        _measure_alone("--side", side)
+
+
+def _measure_alone(option: str, value: int) -> None:
+    command = [sys.executable, "-m", "benchmarks.training_scaling", option, str(value)]
+    subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

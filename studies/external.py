@@ -7,6 +7,9 @@ import typer
 
 from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
 
+# Of these the scores by subgroup are written too.
+BY_SUBGROUP = {("BreastMNIST, final", "BUS-BRA"), ("both", "BUS-BRA")}
+
 
 def main(
     dev: Annotated[Path, typer.Option(help="The dev images.")],
@@ -22,9 +25,10 @@ def main(
     cache: Cache = None,
 ) -> None:
     """Write scores at home and on BUS-BRA: of the pipeline's models, the reverse, and both."""
-    from breast_ultrasound.data.busbra import find_busbra, read_busbra
+    from breast_ultrasound.data.busbra import SUBGROUPS, find_busbra, read_busbra
     from breast_ultrasound.data.image_set import ImageSet
-    from breast_ultrasound.evaluation.external import score_rows
+    from breast_ultrasound.evaluation.external import score_rows, subgroup_rows, subgroup_table
+    from breast_ultrasound.files import write_csv
     from breast_ultrasound.model.arithmetic import describe, limit_process
     from breast_ultrasound.model.artifact import load_model
     from breast_ultrasound.model.training import read_config
@@ -37,12 +41,14 @@ def main(
     cut = settings.preprocess.near_duplicate_correlation
     busbra = read_busbra(find_busbra(settings.data.search_path), known.side, cut)
     models = {"baseline": load_model(baseline), "final": load_model(final)}
-    arithmetic = chosen.training.arithmetic
-    resources = find_resources(device, arithmetic, workers, cache)
-    scored_on = limit_process(arithmetic, resources.device)
+    resources = find_resources(device, chosen.training.arithmetic, workers, cache)
+    scored_on = limit_process(chosen.training.arithmetic, resources.device)
     scored = external_predictions(models, chosen, known, images, busbra, settings, resources)
     rows = score_rows(scored, settings.evaluate, settings.seed)
-    _write(rows, scored_on, describe(arithmetic, resources.device), metrics, plots)
+    parted = [one for one in scored if (one.learned_from, one.scored_on) in BY_SUBGROUP]
+    groups = subgroup_rows(parted, SUBGROUPS, settings.evaluate, settings.seed)
+    write_csv(plots / "subgroups.csv", *subgroup_table(groups))
+    _write(rows, scored_on, describe(chosen.training.arithmetic, resources.device), metrics, plots)
     for row in rows:
         typer.echo(f"{row['learned_from']} → {row['scored_on']}: AUC {row['auc']:.3f}")
 

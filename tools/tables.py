@@ -252,6 +252,20 @@ def external(read: Read) -> list[str]:
                   "calibration slope", "in the large", "AUC per patient"], rows)  # fmt: skip
 
 
+def subgroups(read: Read) -> list[str]:
+    """Return scores elsewhere by device, reading and histology, where images are enough."""
+    found: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in csv_rows(read, "studies/external/subgroups.csv"):
+        found.setdefault((row["column"], row["value"]), []).append(row)
+    rows = [
+        [column, value, own[0]["images"], own[0]["malignant"],
+         *(_ends(row, score) for row in own for score in ("auc", "sensitivity", "specificity"))]
+        for (column, value), own in found.items() if own[0]["sensitivity"] or own[0]["specificity"]
+    ]  # fmt: skip
+    return table(["by", "value", "images", "malignant", "final: AUC", "sensitivity", "specificity",
+                  "both: AUC", "sensitivity", "specificity"], rows)  # fmt: skip
+
+
 def _ends(row: Mapping[str, str], name: str) -> str:
     """Return a score of a table with its interval, or nothing where it has none."""
     values = [row[f"{name}{end}"] for end in ("", "_low", "_high")]
@@ -264,7 +278,7 @@ def _ends(row: Mapping[str, str], name: str) -> str:
 BLOCKS: dict[str, Callable[[Read], list[str]]] = {
     block.__name__: block
     for block in (data, results, trainings, bands, copies, agreement, cuts, subsets, effects,
-                  by_image, augmentation, references, external)
+                  by_image, augmentation, references, external, subgroups)
 }  # fmt: skip
 
 

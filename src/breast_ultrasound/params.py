@@ -21,6 +21,7 @@ from pydantic import (
 from breast_ultrasound.files import InputError
 
 Stem = Literal["imagenet", "small", "small_strided"]
+Standardise = Literal["none", "global", "local"]
 Loss = Literal["bce", "focal", "pairwise_auc"]
 # portable: fp32, the same bytes on every x86-64 CPU with AVX2; fp32, bf16: as the hardware has it.
 Arithmetic = Literal["portable", "fp32", "bf16"]
@@ -138,7 +139,7 @@ class ModelParams(Section):
     width: Width
     blocks: BlocksOfStages
     dropout: Dropout
-    standardise: bool  # each image to mean 0 and standard deviation 1, before the first layer
+    standardise: Standardise  # each image to mean 0 and standard deviation 1, before the rest
 
 
 class TrainingParams(Section):
@@ -167,7 +168,6 @@ class AugmentParams(Section):
     shift: float = Field(ge=0, lt=1)  # fraction of the side, either way
     contrast: float = Field(ge=0, lt=1)  # fraction either way
     brightness: float = Field(ge=0, le=1)  # of the grey range, either way
-    ramp: float = Field(ge=0, le=2)  # log of the gain at the edges, either way; half of it across
     gamma: float = Field(ge=0, le=2)  # grey levels to the power of eˣ, x so far either way
     cutout: float = Field(ge=0, lt=1)  # side of the blanked square, fraction of the image's
 
@@ -179,7 +179,6 @@ NO_AUGMENTATION = AugmentParams(
     shift=0,
     contrast=0,
     brightness=0,
-    ramp=0,
     gamma=0,
     cutout=0,
 )

@@ -13,6 +13,8 @@ from breast_ultrasound.evaluation.external import (
     net_benefit,
     recalibrated,
     score_rows,
+    subgroup_rows,
+    subgroup_table,
 )
 from breast_ultrasound.evaluation.metrics import calibration_line
 from breast_ultrasound.files import InputError
@@ -75,13 +77,37 @@ def test_no_patient_is_calibrated_on_itself() -> None:
 def test_subgroups_with_few_images_are_counted_and_not_scored() -> None:
     content = evaluate_images(_scored(), {"half": 0.5}, ["Device"], False, INTERVAL, 0)
     rows = content["subgroups"]["Device"]
-    assert rows["rare"].keys() == {"images", "malignant"}
+    assert rows["rare"].keys() == {"images", "malignant"}  # six patients of both classes
     assert rows["common"]["images"] == 388
     assert "auc_low" in rows["common"]
     assert content["per_image"]["images"] == 400
     assert content["per_patient"]["images"] == 200
     with pytest.raises(InputError, match="--by: expected columns of the table, got 'Stage'"):
         evaluate_images(_scored(), {}, ["Stage"], False, INTERVAL, 0)
+
+
+def test_subgroups_of_one_class_have_what_it_says() -> None:
+    scored = _scored()
+    truth, right = scored.images.malignant, (scored.probability >= 0.5) == scored.images.malignant
+    histology = np.where(truth, "carcinoma", "cyst")
+    scored = replace(scored, images=replace(scored.images, columns={"Histology": histology}))
+    rows = evaluate_images(scored, {}, ["Histology"], False, INTERVAL, 0)["subgroups"]["Histology"]
+    ends = ("", "_low", "_high")
+    assert rows["carcinoma"].keys() == {"images", "malignant", *(f"sensitivity{e}" for e in ends)}
+    assert rows["cyst"].keys() == {"images", "malignant", *(f"specificity{e}" for e in ends)}
+    assert rows["carcinoma"]["sensitivity"] == right[truth].mean()
+    assert rows["cyst"]["specificity"] == right[~truth].mean()
+
+
+def test_subgroups_of_several_models_stand_beside_each_other() -> None:
+    both = [_scored(), replace(_scored(slope=3.0), learned_from="c")]
+    rows = subgroup_rows(both, ["Device"], INTERVAL, 0)
+    assert [(row["value"], row["learned_from"]) for row in rows] == [
+        ("common", "a"), ("rare", "a"), ("common", "c"), ("rare", "c"),
+    ]  # fmt: skip
+    columns, table = subgroup_table(rows)
+    assert dict(zip(columns, table[0], strict=True))["auc"] == rows[0]["auc"]
+    assert dict(zip(columns, table[1], strict=True))["auc"] == ""
 
 
 def test_rows_say_what_was_learned_and_scored() -> None:

@@ -11,7 +11,6 @@ NOTHING = {
     "shift": 0.0,
     "contrast": 0.0,
     "brightness": 0.0,
-    "ramp": 0.0,
     "gamma": 0.0,
     "cutout": 0.0,
 }
@@ -141,19 +140,6 @@ def test_gamma_keeps_black_and_white_and_clips_beyond() -> None:
     params = AugmentParams.model_validate({**NOTHING, "gamma": 0.5})
     changed = augment(ends, params, torch.Generator().manual_seed(0))
     assert torch.equal(changed, ends.clamp(-1, 1))
-
-
-def test_a_ramp_amplifies_from_edge_to_edge_and_keeps_black_and_the_centre() -> None:
-    grey = torch.full((500, 1, 29, 29), -0.5)
-    params = AugmentParams.model_validate({**NOTHING, "ramp": 0.4})
-    log = ((augment(grey, params, torch.Generator().manual_seed(0))[:, 0] + 1) / 0.5).log()
-    _is_uniform(log[:, -1, 14], -0.4, 0.4, tolerance=1e-5)
-    _is_uniform(log[:, 14, -1], -0.2, 0.2, tolerance=1e-5)
-    corners = log[:, -1, 14] + log[:, 14, -1]
-    assert torch.allclose(log[:, -1, -1], corners, atol=1e-5)  # evenly over the image
-    assert torch.allclose(log, -log.flip(1, 2), atol=1e-5)
-    black = torch.full((500, 1, 29, 29), -1.0)
-    assert torch.equal(augment(black, params, torch.Generator().manual_seed(0)), black)
 
 
 def test_cut_out_blanks_a_square_of_the_given_side() -> None:

@@ -37,7 +37,7 @@ def test_grey_gives_what_three_equal_channels_gave(weights_file: Path) -> None:
             width=64,
             blocks=[2, 2, 2, 2],
             dropout=0,
-            standardise=False,
+            standardise="none",
         )
     )
     load_weights(ours, {**weights_of(ours), **imagenet_weights([str(weights_file.parent)])})

@@ -3,13 +3,13 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from breast_ultrasound.model.resnet import ResNet, count_flops
+from breast_ultrasound.model.resnet import ResNet, count_flops, standardised
 from breast_ultrasound.params import ModelParams
 
 
 def _params(**changes: object) -> ModelParams:
     plain = {"stem": "imagenet", "input_size": 28, "width": 64, "blocks": [2] * 4, "dropout": 0}
-    return ModelParams.model_validate({**plain, "standardise": False, **changes})
+    return ModelParams.model_validate({**plain, "standardise": "none", **changes})
 
 
 def test_the_plain_network_is_torchvisions() -> None:
@@ -53,19 +53,38 @@ def test_a_stage_without_blocks_passes_on_what_it_is_given() -> None:
     assert bare.fc.in_features == 8
 
 
-def test_standardised_networks_ignore_gain_and_offset() -> None:
+@pytest.mark.parametrize("standardise", ["global", "local"])
+def test_standardised_networks_ignore_gain_and_offset(standardise: str) -> None:
     images = torch.rand(4, 1, 28, 28) * 2 - 1
     changed = images * torch.tensor([0.5, 0.8, 1.2, 2.0])[:, None, None, None] - 0.1
-    plain, standardised = (ResNet(_params(width=8, standardise=s)).eval() for s in (False, True))
+    plain, network = (
+        ResNet(_params(width=8, standardise=by)).eval() for by in ("none", standardise)
+    )
     assert not torch.allclose(plain(images), plain(changed), rtol=0.05)
     # All but: a constant is added to the deviation, so that an image of one grey stays black.
-    torch.testing.assert_close(standardised(images), standardised(changed), rtol=0.05, atol=0.05)
-    assert standardised(torch.full((1, 1, 28, 28), 0.7)).isfinite().all()
+    torch.testing.assert_close(network(images), network(changed), rtol=0.05, atol=0.05)
+    assert network(torch.full((1, 1, 28, 28), 0.7)).isfinite().all()
 
 
-def test_standardisation_is_of_each_image_alone() -> None:
+def test_local_standardisation_takes_away_the_background() -> None:
+    """A grey that grows from one side to the other, at any size of the images."""
+    for side in (28, 64):
+        lesion = torch.zeros(1, 1, side, side)
+        lesion[..., side // 2 : side // 2 + side // 7, side // 2 : side // 2 + side // 7] = -0.5
+        ramp = torch.linspace(-0.4, 0.4, side)[:, None]
+        left = {
+            by: (standardised(lesion + ramp, by) - standardised(lesion, by)).square().mean()
+            for by in ("global", "local")
+        }
+        assert left["local"] < left["global"] / 4
+    even = torch.full((1, 1, 28, 28), 0.3)
+    torch.testing.assert_close(standardised(even, "local"), torch.zeros_like(even))
+
+
+@pytest.mark.parametrize("standardise", ["global", "local"])
+def test_standardisation_is_of_each_image_alone(standardise: str) -> None:
     images = torch.rand(4, 1, 28, 28) * 2 - 1
-    model = ResNet(_params(width=8, standardise=True)).eval()
+    model = ResNet(_params(width=8, standardise=standardise)).eval()
     alone = torch.cat([model(image[None]) for image in images])
     torch.testing.assert_close(model(images), alone)
 

@@ -181,7 +181,7 @@ def test_initial_weights_are_where_training_starts(config: TrainingConfig, dev: 
 def test_recalibrated_networks_fit_the_training_images_as_they_are(
     config: TrainingConfig, dev: ImageSet
 ) -> None:
-    config = _with(config, model={"standardise": False})  # the first convolution sees the images
+    config = _with(config, model={"standardise": "none"})  # the first convolution sees the images
     one_batch = _with(config, training={"batch_size": len(dev)})
     loose, recalibrated = (
         fit(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from joblib.externals.loky import reusable_executor
+from joblib.externals.loky import get_reusable_executor, reusable_executor
 
 from breast_ultrasound.data.folds import make_folds
 from breast_ultrasound.data.image_set import ImageSet
@@ -184,6 +184,32 @@ def test_a_folder_that_cannot_be_written_is_named(
     (tmp_path / "cache").write_text("a file where the cache should be")
     with pytest.raises(InputError, match=r"cache: cannot store a training there.*--cache"):
         executor()(runs[:1], "")
+
+
+@pytest.fixture
+def large(executor: MakeExecutor, dev: ImageSet) -> Executor:
+    """Of more than a megabyte of images, from which on joblib maps them, and new processes."""
+    get_reusable_executor().shutdown()  # they keep to the folder that they began with
+    again = np.arange(1500) % len(dev)
+    return replace(executor(), images=dev.images[again], malignant=dev.malignant[again])
+
+
+def test_images_are_mapped_in_the_cache_folder_alone(
+    large: Executor, runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBLIB_TEMP_FOLDER", "/dev/null/elsewhere")  # nothing can be written there
+    large(runs[:2], "")
+    assert len(_stored(large)) == 2
+
+
+def test_a_disk_too_full_for_the_images_is_named(
+    large: Executor, runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = large.resources.cache.folder
+    monkeypatch.setattr(RunCache, "prepare", lambda cache: cache.folder.write_text("no folder"))
+    with pytest.raises(InputError, match=r"cannot lay out the images.*--cache"):
+        large(runs[:2], "")
+    assert folder.is_file()
 
 
 def test_resources_follow_the_options(tmp_path: Path) -> None:

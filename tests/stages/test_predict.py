@@ -13,10 +13,15 @@ from typer.testing import CliRunner
 
 from breast_ultrasound.cli.app import app
 from breast_ultrasound.data.image_set import ImageSet
+from breast_ultrasound.data.official import read_official
 from breast_ultrasound.data.pictures import read_pictures
+from breast_ultrasound.data.tables import read_columns
 from breast_ultrasound.model import classifier
 from breast_ultrasound.model.artifact import load_model
 from tests.stages.reads import Reads
+from tools.workspace import REAL
+
+BUSI = REAL.parent / "busi"
 
 
 def ask(*arguments: Path | str) -> Result:
@@ -53,6 +58,35 @@ def test_a_picture_gets_the_prediction_that_its_pixels_get_on_test(
     lines = result.stdout.splitlines()
     assert ["near-duplicate" in line for line in lines] == test.leaked.tolist()
     assert 0 < test.leaked.sum() < len(test)
+
+
+@pytest.mark.skipif(not BUSI.exists(), reason="BUSI's originals are not there")
+def test_an_original_is_decided_as_the_official_image(
+    finished: tuple[Path, Reads], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished[0])
+    official = read_official(REAL)
+    place = {name: i for i, name in enumerate(official.name.tolist())}
+    table = read_columns(
+        BUSI / "breastmnist_to_busi.csv", ["split", "index", "busi_class", "busi_file"]
+    )
+    known = {
+        str(BUSI / "images" / kind / file): place[f"{split}[{index}]"]
+        for split, index, kind, file in zip(*table.values(), strict=True)
+        if (BUSI / "images" / kind / file).exists()
+    }
+    assert ask(BUSI / "images", "--csv", tmp_path / "a.csv").exit_code == 0
+    with (tmp_path / "a.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    images = official.images[[known[row["picture"]] for row in rows]]
+    model = load_model(Path("models/final")).classifier()
+    expected = classifier.predict(model, images, "cpu").probability
+    assert len(rows) == len(known) == 57
+    found = np.array([float(row["malignant_probability"]) for row in rows])
+    np.testing.assert_allclose(found, expected, atol=0.005)  # of one, a grey level is another
+    cut = np.median(expected)  # the model of phantoms is on one side of 1/2 with all of them
+    sure = np.abs(expected - cut) > 0.005
+    np.testing.assert_array_equal((found > cut)[sure], (expected > cut)[sure])
 
 
 @pytest.fixture

@@ -87,10 +87,11 @@ def _places(image: str, table: Mapping[str, Sequence[str]], n_rows: int) -> list
     """Return the path of each row's image, from a column of paths or by a template."""
     if not FIELD.search(image):
         return list(table[image])
-    return [
-        FIELD.sub(lambda match, i=i: table[match[1]][i], image)  # type: ignore[misc]
-        for i in range(n_rows)
-    ]
+
+    def place(row: int) -> str:
+        return FIELD.sub(lambda match: table[match[1]][row], image)
+
+    return [place(row) for row in range(n_rows)]
 
 
 def _in_folder(root: Path, place: str, table: Path) -> Path:

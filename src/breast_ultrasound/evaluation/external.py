@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.calibration import platt_scaling
+from breast_ultrasound.evaluation.intervals import share_interval
 from breast_ultrasound.evaluation.metrics import scores_with_intervals
 from breast_ultrasound.evaluation.operating_points import scores_at
 from breast_ultrasound.files import InputError
@@ -16,7 +17,7 @@ from breast_ultrasound.params import EvaluateParams
 
 TABLE_SCORES = ("auc", "accuracy", "sensitivity", "specificity", "calibration_slope",
                 "calibration_in_the_large")  # fmt: skip
-MIN_IMAGES, MIN_GROUPS = 10, 5  # of each class, for a subgroup to be scored
+MIN_IMAGES, MIN_GROUPS = 10, 5  # of a class, for a subgroup to be scored on it
 N_FOLDS = 5  # of the local calibration
 
 
@@ -102,6 +103,31 @@ def table_of(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[Any]]
     return columns, [[row.get(name, "") for name in columns] for row in rows]
 
 
+def subgroup_rows(
+    scored: Sequence[ScoredImages], by: Sequence[str], interval: EvaluateParams, seed: int
+) -> list[dict[str, Any]]:
+    """Return the scores of several by subgroup: one row per column, predictions and value.
+
+    Args:
+        by: columns of the images whose values make subgroups; those with too few images lack
+            scores.
+    """
+    return [
+        {"column": column, "value": value, "learned_from": one.learned_from, **row}
+        for column in by
+        for one in scored
+        for value, row in _by_column(one, column, interval, seed).items()
+    ]
+
+
+def subgroup_table(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    """Return column names and rows of `subgroup_rows` for a CSV."""
+    columns = ["column", "value", "learned_from", "images", "malignant"]
+    for name in ("auc", "sensitivity", "specificity"):
+        columns += [name, f"{name}_low", f"{name}_high"]
+    return columns, [[row.get(name, "") for name in columns] for row in rows]
+
+
 def evaluate_images(
     scored: ScoredImages,
     points: dict[str, float],
@@ -136,7 +162,7 @@ def evaluate_images(
 def _by_column(
     scored: ScoredImages, name: str, interval: EvaluateParams, seed: int
 ) -> dict[str, Any]:
-    """Return the scores of each value's images, and of those with too few their number alone."""
+    """Return the scores of each value's images; see `_subgroup`."""
     columns = scored.images.columns
     if name not in columns:
         have = ", ".join(columns) or "none"
@@ -144,14 +170,31 @@ def _by_column(
     rows = {}
     for value in np.unique(columns[name]).tolist():
         own = scored.subset(columns[name] == value, value)
-        truth, group = own.images.malignant, own.images.group
-        enough = all(
-            of.sum() >= MIN_IMAGES and len(np.unique(group[of])) >= MIN_GROUPS
-            for of in (truth, ~truth)
-        )
-        few = {"images": len(truth), "malignant": int(truth.sum())}
-        rows[value or "(none)"] = score_row(own, interval, seed) if enough else few
+        rows[value or "(none)"] = _subgroup(own, interval, seed)
     return rows
+
+
+def _subgroup(own: ScoredImages, interval: EvaluateParams, seed: int) -> dict[str, Any]:
+    """Return every score where both classes have enough images; else what one class alone says.
+
+    That is the sensitivity of malignant images, as of a histology, or the specificity of benign
+    ones. Too few of both are counted.
+    """
+    images = own.images
+    classes = {"sensitivity": images.malignant, "specificity": ~images.malignant}
+    enough = {
+        score: of.sum() >= MIN_IMAGES and len(np.unique(images.group[of])) >= MIN_GROUPS
+        for score, of in classes.items()
+    }
+    if all(enough.values()):
+        return score_row(own, interval, seed)
+    row: dict[str, Any] = {"images": len(images), "malignant": int(images.malignant.sum())}
+    right = (own.probability >= 0.5) == images.malignant
+    for score, of in classes.items():
+        if enough[score]:
+            low, high = share_interval(right[of], images.group[of], interval.confidence)
+            row |= {score: float(right[of].mean()), f"{score}_low": low, f"{score}_high": high}
+    return row
 
 
 def recalibrated(scored: ScoredImages) -> ScoredImages:

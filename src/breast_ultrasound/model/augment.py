@@ -11,7 +11,7 @@ from breast_ultrasound.params import AugmentParams
 def augment(images: Tensor, params: AugmentParams, generator: Generator) -> Tensor:
     """Return randomly changed copies of images (B, 1, S, S), black −1 and white 1.
 
-    Every image draws its own mirror, rotation, scale, shift, contrast, brightness, ramp, gamma and
+    Every image draws its own mirror, rotation, scale, shift, contrast, brightness, gamma and
     cut-out. The draws depend on `generator` (on the CPU) alone, and all zeros returns the images as
     given.
     """
@@ -30,8 +30,6 @@ def augment(images: Tensor, params: AugmentParams, generator: Generator) -> Tens
     if params.flip or params.rotation or params.scale or params.shift:
         images = _warp(images, mirror, angle, scale, shift)
     images = images * contrast[:, None, None, None] + brightness[:, None, None, None]
-    if params.ramp:
-        images = _ramp(images, uniform(params.ramp), uniform(params.ramp / 2))
     if params.gamma:
         images = _gamma(images, uniform(params.gamma))
     return _cut_out(images, centre, params.cutout) if params.cutout else images
@@ -69,19 +67,6 @@ def _sample(images: Tensor, across: Tensor, down: Tensor) -> Tensor:
     upper = torch.lerp(at(top, left), at(top, right), x)
     lower = torch.lerp(at(bottom, left), at(bottom, right), x)
     return torch.lerp(upper, lower, y).unsqueeze(1)
-
-
-def _ramp(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Amplify each image unevenly, as other time-gain compensation and coupling would.
-
-    Args:
-        images: (B, 1, S, S).
-        down, across: (B,), log of the gain over black at the bottom and at the right; at the
-            opposite edges it is minus that, at the centre 0.
-    """
-    ticks = torch.linspace(-1, 1, images.shape[-1], device=images.device)
-    log = down[:, None, None] * ticks[:, None] + across[:, None, None] * ticks  # (B, S, S)
-    return (images + 1) * log.exp()[:, None] - 1
 
 
 def _gamma(images: Tensor, exponent: Tensor) -> Tensor:

@@ -6,9 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from breast_ultrasound.params import ModelParams
+from breast_ultrasound.params import ModelParams, Standardise
 
 LEAST_DEVIATION = 0.02  # of grey levels from −1 to 1: images of nearly one grey stay so
+# The local mean is taken on so many cells a side, whatever the image's size, by a Gaussian of so
+# many cells, cut off at two standard deviations.
+LOCAL_CELLS, LOCAL_DEVIATION, LOCAL_REACH = 28, 6.0, 12
 
 
 class ResNet(nn.Module):
@@ -22,7 +25,8 @@ class ResNet(nn.Module):
         params: stem `imagenet` (7×7 stride 2, max-pool), `small` (3×3 stride 1) or
             `small_strided` (3×3 stride 2); images are resized to `input_size` first (bicubic),
             unless it is None.
-            With `standardise` each image gets mean 0 and standard deviation 1.
+            Before that, with `standardise` `global` or `local` each image gets mean 0 and standard
+            deviation 1, with `local` after its Gaussian local mean was taken away.
             Stage i has `blocks[i]` blocks of `width`·2ⁱ channels; all but the first halve the side.
     """
 
@@ -56,10 +60,7 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logit of malignant, (B,), for images (B, 1, H, W), black −1, white 1."""
-        x = images
-        if self.standardise:
-            x = x - x.mean(dim=(2, 3), keepdim=True)
-            x = x / (x.square().mean(dim=(2, 3), keepdim=True).sqrt() + LEAST_DEVIATION)
+        x = standardised(images, self.standardise)
         if self.input_size is not None and x.shape[-1] != self.input_size:
             size = (self.input_size, self.input_size)
             x = functional.interpolate(x, size, mode="bicubic", align_corners=False)
@@ -69,6 +70,28 @@ class ResNet(nn.Module):
         # Not `self.fc(x)`, whose product of matrices has other digits on another maker's CPU.
         logits: Tensor = (self.dropout(x) * self.fc.weight).sum(dim=1) + self.fc.bias
         return logits
+
+
+def standardised(images: Tensor, by: Standardise) -> Tensor:
+    """Return images (B, 1, H, W) without their background or gain, as `ResNet` says."""
+    if by == "none":
+        return images
+    x = images - _local_mean(images) if by == "local" else images
+    x = x - x.mean(dim=(2, 3), keepdim=True)
+    return x / (x.square().mean(dim=(2, 3), keepdim=True).sqrt() + LEAST_DEVIATION)
+
+
+def _local_mean(images: Tensor) -> Tensor:
+    """Return the background of images (B, 1, S, S): a Gaussian blur of their cells."""
+    side, reach = images.shape[-1], LOCAL_REACH
+    ticks = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
+    weights = torch.exp(-ticks.square() / (2 * LOCAL_DEVIATION**2))
+    weights = weights / weights.sum()
+    cells = functional.adaptive_avg_pool2d(images, LOCAL_CELLS)
+    cells = functional.pad(cells, (reach, reach, reach, reach), mode="reflect")
+    cells = functional.conv2d(cells, weights[None, None, :, None])
+    cells = functional.conv2d(cells, weights[None, None, None, :])
+    return functional.interpolate(cells, (side, side), mode="bilinear", align_corners=False)
 
 
 def _stage(n_in: int, n_out: int, n_blocks: int, stride: int) -> nn.Sequential:

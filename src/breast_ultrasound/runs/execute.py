@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from pickle import PicklingError
 from typing import Literal
 
 import joblib
@@ -200,7 +201,10 @@ class Executor:
             n_jobs=max(2, n_workers),
             pre_dispatch=n_workers,
             batch_size=1,
-            mmap_mode="c",  # large arrays are mapped, not copied to each process
+            # Large arrays are mapped, not copied to each process, from files in the cache folder:
+            # own images are written nowhere else.
+            mmap_mode="c",
+            temp_folder=str(self.resources.cache.folder),
             return_as="generator_unordered",
             initializer=apply_limits,
             initargs=(limits(self.arithmetic),),
@@ -210,8 +214,14 @@ class Executor:
                 joblib.delayed(_train_and_store)(key, run, *self._everything, self.resources)
                 for key, run in runs.items()
             )
-        with _progress() as progress:
-            yield from progress.track(done, total=len(runs), description=label)
+        try:
+            with _progress() as progress:
+                yield from progress.track(done, total=len(runs), description=label)
+        except PicklingError:  # joblib's name for a disk that is full
+            raise InputError(
+                f"{self.resources.cache.folder}: cannot lay out the images for trainings there; "
+                "make room or name another folder with --cache or BREAST_ULTRASOUND_CACHE"
+            ) from None
 
 
 def make_executor(

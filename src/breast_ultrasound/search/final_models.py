@@ -121,7 +121,7 @@ def baseline_run(
             width=TORCHVISION_WIDTH,
             blocks=[2, 2, 2, 2],  # ResNet-18: He et al. 2016, table 1
             dropout=0.0,
-            standardise=False,
+            standardise="none",
         ),
         training=_plain_adam(params, arithmetic),
         augment=NO_AUGMENTATION,
