@@ -31,6 +31,7 @@ def repository(tmp_path: Path) -> Repository:
     return repository
 
 
+@pytest.mark.slow
 def test_an_experiment_in_a_copy_finds_the_file_beside_the_project(repository: Repository) -> None:
     output = repository("dvc exp run --temp -S seed=2 download")
     assert f"from {repository.folder.parent / 'shared' / 'data' / FILE_NAME}" in output
@@ -47,6 +48,7 @@ def test_queued_experiments_find_the_file_beside_the_project(repository: Reposit
     assert list((repository.folder.parent / "cache").rglob("*.npz"))
 
 
+@pytest.mark.slow
 def test_what_was_there_once_comes_back_without_a_network(repository: Repository) -> None:
     """From the program's cache, or DVC's."""
     assert ran(repository("dvc repro download")) == ["download"]

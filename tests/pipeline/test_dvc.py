@@ -134,6 +134,7 @@ def test_a_changed_parameter_reruns_what_uses_it(
     assert ran(repository("dvc repro")) == expected
 
 
+@pytest.mark.slow
 def test_a_changed_module_reruns_what_imports_it(repository: Repository) -> None:
     path = repository.folder / "src/breast_ultrasound/evaluation/figures.py"
     path.write_text(path.read_text() + "# changed\n")
@@ -150,6 +151,7 @@ def test_studies_are_a_pipeline_of_their_own(repository: Repository) -> None:
         assert f"Running stage 'studies/dvc.yaml:{study}'" in dry
 
 
+@pytest.mark.slow
 def test_differences_between_revisions_are_shown(repository: Repository) -> None:
     repository.set(final__n_seeds=2)
     assert ran(repository("dvc repro")) == ["download", "train_final", "evaluate"]
@@ -187,6 +189,7 @@ def test_metrics_are_plain_numbers_under_short_names(repository: Repository) -> 
     assert isinstance(shown["metrics/data.json"]["data"]["near_duplicates"]["pairs"], int)
 
 
+@pytest.mark.slow
 def test_experiments_with_a_pinned_rate(repository: Repository) -> None:
     output = repository("dvc exp run -n pinned -S lr=0.003 grid_search")
     assert ran(output) == ["download", "tune_lr", "grid_search"]

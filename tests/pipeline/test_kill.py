@@ -32,6 +32,7 @@ def _stored(cache: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in cache.rglob("[!.]*.safetensors")}
 
 
+@pytest.mark.slow
 def test_a_killed_search_loses_no_finished_training(project: Path, tmp_path: Path) -> None:
     results = [project / "metrics" / "tune_lr.json", project / "plots" / "tune_lr.csv"]
     whole = environment(tmp_path / "whole", BREAST_ULTRASOUND_WORKERS="1")

@@ -249,6 +249,7 @@ def test_portable_arithmetic_is_of_cpus(
         find_device("cuda", "portable")
 
 
+@pytest.mark.slow
 def test_a_killed_process_costs_no_result(
     executor: MakeExecutor,
     config: TrainingConfig,
