@@ -62,7 +62,7 @@ def test_a_network_learns_eight_images_by_heart(
     assert fitted.train_loss[-1] < 0.2 * fitted.train_loss[0]
 
 
-@pytest.mark.parametrize("arithmetic", ["portable", "bf16"])
+@pytest.mark.parametrize("arithmetic", ["portable", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_a_training_repeats_to_the_bit(
     config: TrainingConfig, dev: ImageSet, arithmetic: str
 ) -> None:

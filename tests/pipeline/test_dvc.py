@@ -121,9 +121,10 @@ def test_another_repro_gives_the_same_bytes(
     ("change", "expected"),
     [
         ({"evaluate__n_bootstrap": 30}, ["download", "evaluate"]),
-        (  # Finds the same near-duplicates; the models' cards name it.
+        pytest.param(  # Finds the same near-duplicates; the models' cards name it.
             {"preprocess__near_duplicate_correlation": 0.951},
             ["download", "preprocess", "train_final", "evaluate"],
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -78,6 +78,7 @@ def test_nothing_is_compared_where_this_cpu_fails(
     assert shown.err == "error: exit code 1: ZeroDivisionError: division by zero\n"
 
 
+@pytest.mark.slow
 def test_the_digest_is_of_a_training_in_a_process_that_has_not_used_torch_before() -> None:
     done = subprocess.run(
         [
