@@ -27,8 +27,7 @@ def main(
     """Write scores at home and on BUS-BRA: of the pipeline's models, the reverse, and both."""
     from breast_ultrasound.data.busbra import SUBGROUPS, find_busbra, read_busbra
     from breast_ultrasound.data.image_set import ImageSet
-    from breast_ultrasound.evaluation.external import score_rows, subgroup_rows, subgroup_table
-    from breast_ultrasound.files import write_csv
+    from breast_ultrasound.evaluation.external import score_rows, subgroup_rows
     from breast_ultrasound.model.arithmetic import describe, limit_process
     from breast_ultrasound.model.artifact import load_model
     from breast_ultrasound.model.training import read_config
@@ -45,24 +44,29 @@ def main(
     scored_on = limit_process(chosen.training.arithmetic, resources.device)
     scored = external_predictions(models, chosen, known, images, busbra, settings, resources)
     rows = score_rows(scored, settings.evaluate, settings.seed)
-    parted = [one for one in scored if (one.learned_from, one.scored_on) in BY_SUBGROUP]
-    groups = subgroup_rows(parted, SUBGROUPS, settings.evaluate, settings.seed)
-    write_csv(plots / "subgroups.csv", *subgroup_table(groups))
-    _write(rows, scored_on, describe(chosen.training.arithmetic, resources.device), metrics, plots)
+    by_subgroup = [one for one in scored if (one.learned_from, one.scored_on) in BY_SUBGROUP]
+    groups = subgroup_rows(by_subgroup, SUBGROUPS, settings.evaluate, settings.seed)
+    trained_on = describe(chosen.training.arithmetic, resources.device)
+    _write(rows, groups, {"scored_on": scored_on, "trained_on": trained_on}, metrics, plots)
     for row in rows:
         typer.echo(f"{row['learned_from']} → {row['scored_on']}: AUC {row['auc']:.3f}")
 
 
 def _write(
-    rows: list[dict[str, Any]], scored_on: str, trained_on: str, metrics: Path, plots: Path
+    rows: list[dict[str, Any]],
+    groups: list[dict[str, Any]],
+    arithmetic: dict[str, str],
+    metrics: Path,
+    plots: Path,
 ) -> None:
-    from breast_ultrasound.evaluation.external import key_of_row, table_of
+    from breast_ultrasound.evaluation.external import key_of_row, subgroup_table, table_of
     from breast_ultrasound.evaluation.external_figures import forest
     from breast_ultrasound.files import write_csv, write_json
 
     content = {key_of_row(row): row for row in rows}
-    write_json(metrics, {**content, "scored_on": scored_on, "trained_on": trained_on})
+    write_json(metrics, {**content, **arithmetic})
     write_csv(plots / "external.csv", *table_of(rows))
+    write_csv(plots / "subgroups.csv", *subgroup_table(groups))
     forest(rows, plots / "external.png")
 
 

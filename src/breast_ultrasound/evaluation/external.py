@@ -96,9 +96,7 @@ def key_of_row(row: dict[str, Any]) -> str:
 
 def table_of(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
     """Return column names and rows for a CSV."""
-    columns = ["learned_from", "scored_on", "images", "malignant"]
-    for name in TABLE_SCORES:
-        columns += [name, f"{name}_low", f"{name}_high"]
+    columns = ["learned_from", "scored_on", "images", "malignant", *_with_ends(TABLE_SCORES)]
     columns += ["patients", "patient_auc", "patient_auc_low", "patient_auc_high"]
     return columns, [[row.get(name, "") for name in columns] for row in rows]
 
@@ -122,10 +120,13 @@ def subgroup_rows(
 
 def subgroup_table(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
     """Return column names and rows of `subgroup_rows` for a CSV."""
-    columns = ["column", "value", "learned_from", "images", "malignant"]
-    for name in ("auc", "sensitivity", "specificity"):
-        columns += [name, f"{name}_low", f"{name}_high"]
+    scores = _with_ends(("auc", "sensitivity", "specificity"))
+    columns = ["column", "value", "learned_from", "images", "malignant", *scores]
     return columns, [[row.get(name, "") for name in columns] for row in rows]
+
+
+def _with_ends(scores: Sequence[str]) -> list[str]:
+    return [f"{score}{end}" for score in scores for end in ("", "_low", "_high")]
 
 
 def evaluate_images(
