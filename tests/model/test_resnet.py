@@ -1,3 +1,6 @@
+from typing import Literal
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -79,6 +82,16 @@ def test_local_standardisation_takes_away_the_background() -> None:
         assert left["local"] < left["global"] / 4
     even = torch.full((1, 1, 28, 28), 0.3)
     torch.testing.assert_close(standardised(even, "local"), torch.zeros_like(even))
+
+
+@pytest.mark.parametrize("standardise", ["global", "local"])
+def test_standardised_images_have_mean_0_and_deviation_1(
+    standardise: Literal["global", "local"],
+) -> None:
+    images = standardised(torch.rand(4, 1, 64, 64) * 1.8 - 0.9, standardise).double().numpy()
+    assert images.mean(axis=(1, 2, 3)) == pytest.approx(np.zeros(4), abs=1e-6)
+    # All but: a constant is added to the deviation, of some 0.5.
+    assert images.std(axis=(1, 2, 3)) == pytest.approx(np.ones(4), abs=0.05)
 
 
 @pytest.mark.parametrize("standardise", ["global", "local"])

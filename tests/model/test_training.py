@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.model.classifier import logits_of, predict, scale
@@ -75,6 +76,45 @@ def test_a_training_repeats_to_the_bit(
         runs.append({**weights_of(fitted.model), "logits": logits})
     assert all(np.array_equal(runs[0][name], runs[1][name]) for name in runs[0])
     assert not np.array_equal(runs[0]["logits"], runs[2]["logits"])
+
+
+# MKL computes them, in single precision with digits of the CPU's own (docs/lab-notes.md).
+VECTOR_FUNCTIONS = (
+    {"acos", "asin", "atan", "cos", "erf", "erfc", "erfinv", "exp", "expm1", "log", "log10"}
+    | {"log1p", "log2", "rsqrt", "sin", "sqrt", "tan", "tanh"}
+)  # fmt: skip
+
+
+class _Called(TorchDispatchMode):
+    """Notes the operations on tensors of single precision, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if any(isinstance(a, torch.Tensor) and a.dtype == torch.float32 for a in args):
+            self.names.add(func.overloadpacket.__name__.rstrip("_"))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("loss", ["bce", "focal", "pairwise_auc"])
+def test_a_training_calls_no_function_that_mkl_rounds_by_cpu(
+    config: TrainingConfig, dev: ImageSet, loss: str
+) -> None:
+    told = _with(
+        config,
+        model={"standardise": "local", "width": 8, "dropout": 0.2},
+        training={"loss": loss},
+        augment={**PLAIN_AUGMENT, "rotation": 10, "gamma": 0.4, "cutout": 0.2},
+    )
+    with _Called() as called:
+        fitted = fit(told, training_set(dev), 0)
+        _logits(told, fitted.model, dev.images, views=True)
+        torch.ones(1).sqrt()
+    assert called.names & VECTOR_FUNCTIONS == {"sqrt"}  # the one just called, to see it seen
 
 
 def test_a_training_leaves_the_global_generator_alone(

@@ -1,4 +1,8 @@
-"""Random changes of a batch of images, all at once on tensors."""
+"""Random changes of a batch of images, all at once on tensors.
+
+Exponentials, sines and cosines are taken in double precision and rounded: in single precision they
+are MKL's, whose last digit may be the CPU's own.
+"""
 
 import math
 
@@ -38,7 +42,8 @@ def augment(images: Tensor, params: AugmentParams, generator: Generator) -> Tens
 def _warp(images: Tensor, mirror: Tensor, angle: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Mirror, rotate, scale and shift each image; what comes from outside repeats the border."""
     sign = torch.where(mirror, -1.0, 1.0)
-    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    turn = angle.double()
+    cos, sin = turn.cos().to(angle.dtype) / scale, turn.sin().to(angle.dtype) / scale
     side = images.shape[-1]
     ticks = (2 * torch.arange(side, device=images.device) + 1) / side - 1  # centres of pixels
     x, y = ticks[None, None, :], ticks[None, :, None]
@@ -72,7 +77,8 @@ def _sample(images: Tensor, across: Tensor, down: Tensor) -> Tensor:
 def _gamma(images: Tensor, exponent: Tensor) -> Tensor:
     """Raise the grey levels of each image, clipped, to the power of e^`exponent`, (B,)."""
     greys = ((images + 1) / 2).clamp(0, 1)
-    return greys ** exponent.exp()[:, None, None, None] * 2 - 1
+    power = exponent.double().exp().to(images.dtype)
+    return greys ** power[:, None, None, None] * 2 - 1
 
 
 def _cut_out(images: Tensor, centre: Tensor, side: float) -> Tensor:

@@ -78,15 +78,16 @@ def standardised(images: Tensor, by: Standardise) -> Tensor:
         return images
     x = images - _local_mean(images) if by == "local" else images
     x = x - x.mean(dim=(2, 3), keepdim=True)
-    return x / (x.square().mean(dim=(2, 3), keepdim=True).sqrt() + LEAST_DEVIATION)
+    # Not the root of the mean square: `Tensor.sqrt` is MKL's, with digits of each CPU's own.
+    return x / (x.std(dim=(2, 3), correction=0, keepdim=True) + LEAST_DEVIATION)
 
 
 def _local_mean(images: Tensor) -> Tensor:
     """Return the background of images (B, 1, S, S): a Gaussian blur of their cells."""
     side, reach = images.shape[-1], LOCAL_REACH
-    ticks = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
+    ticks = torch.arange(-reach, reach + 1, dtype=torch.float64, device=images.device)
     weights = torch.exp(-ticks.square() / (2 * LOCAL_DEVIATION**2))
-    weights = weights / weights.sum()
+    weights = (weights / weights.sum()).to(images.dtype)
     cells = functional.adaptive_avg_pool2d(images, LOCAL_CELLS)
     cells = functional.pad(cells, (reach, reach, reach, reach), mode="reflect")
     cells = functional.conv2d(cells, weights[None, None, :, None])
