@@ -7,7 +7,7 @@ MOVED := $(if $(MADE_IN),$(if $(subst |$(realpath .venv)|,,|$(MADE_IN)|),moved))
 # The stages run as `python -m …`: that python must be the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test lint check experiments demo bench studies official-recipe resolution docs test-slow test-cpus test-faults audit-packages
+.PHONY: help setup repro test lint check experiments demo bench studies official-recipe resolution docs release test-slow test-cpus test-faults audit-packages
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -37,9 +37,10 @@ lint: setup ## Check style, format and types
 	ruff format --check
 	mypy
 
-check: lint test ## Everything that must hold: lint, types, tests, both lock files fit the code, docs the metrics
+check: lint test ## Everything that must hold: lint, types, tests, both lock files fit the code, docs and the shipped model the metrics
 	python -m tools.check_lock
 	python -m tools.check_docs
+	python -m tools.release --check
 
 # Of some 200 metrics, the few that tell experiments apart, and of the parameters those that differ.
 SCORES := Experiment|metrics/tune_lr.json:lr|chosen\..*|auc\.mean|(metrics/evaluate.json:)?final\.(test|leak_free)\.(auc|accuracy)
@@ -52,13 +53,14 @@ experiments: setup ## Compare experiments: what differs in the parameters, headl
 demo: setup ## Run the pipeline on generated phantoms in a temporary copy, 2 minutes
 	python -m tools.demo
 
-bench: setup ## Time the pipeline beside the official recipe, half an hour; then audit and trainings as sets grow
+bench: setup ## Time the pipeline beside the official recipe, half an hour; then audit, trainings and predictions as sets grow
 	python -m benchmarks.timings
 	python -m benchmarks.audit_scaling
 	python -m benchmarks.training_scaling
+	python -m benchmarks.prediction
 
 # All studies but official_recipe and resolution, which take long.
-STUDIES := duplicates leakage external augmentation references clean_split
+STUDIES := duplicates leakage external explanations unlike augmentation references clean_split
 
 studies: repro ## Run the studies: questions about the data and the method, an hour at most
 	dvc repro --keep-going $(STUDIES:%=studies/dvc.yaml:%)
@@ -71,6 +73,9 @@ resolution: repro ## Compare 28, 64, 128 and 224 pixels on the same folds, over 
 
 docs: setup ## Write the tables of the documents from metrics and plots
 	python -m tools.tables
+
+release: setup ## Ship the final model with its card: models/release, in git
+	python -m tools.release
 
 test-slow: setup ## Run the tests that `make test` leaves out
 	pytest -m slow

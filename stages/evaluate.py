@@ -1,11 +1,16 @@
 """Score the models on the test images. The only stage that does; it decides nothing."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from breast_ultrasound.console import Device, ParamsFile, command
+
+if TYPE_CHECKING:
+    from breast_ultrasound.data.image_set import ImageSet
+    from breast_ultrasound.model.artifact import TrainedModel
+    from breast_ultrasound.model.classifier import Predictions
 
 
 def main(
@@ -35,19 +40,33 @@ def main(
     found = find_device(device, arithmetic)
     scored_on = limit_process(arithmetic, found)
     predictions = {
-        name: predict(model.classifier().to(found), images.images, found)
-        for name, model in models.items()
+        n: predict(m.classifier().to(found), images.images, found) for n, m in models.items()
     }
     points = {name: model.card.operating_points for name, model in models.items()}
     scores = summarise(predictions, points, images, settings.evaluate, settings.seed)
     write_json(metrics, {**scores, "scored_on": scored_on})
     write_curves(predictions, images.malignant, plots)
     figures.results(scores, plots / "results.png")
-    for name, row in ((name, scores[name]["test"]) for name in models):
-        typer.echo(
-            f"{name}: AUC {row['auc']:.3f} [{row['auc_low']:.3f}, {row['auc_high']:.3f}], "
-            f"accuracy {row['accuracy']:.3f} on all of test"
-        )
+    kind, shown = settings.data.name, settings.data.show_images
+    _draw_maps(models["final"], images, predictions["final"], shown or kind != "images", plots)
+    for name in models:
+        row = scores[name]["test"]
+        ends = f"[{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
+        typer.echo(f"{name}: AUC {row['auc']:.3f} {ends}, accuracy {row['accuracy']:.3f}, of test")
+
+
+def _draw_maps(
+    model: "TrainedModel", images: "ImageSet", predictions: "Predictions", shown: bool, plots: Path
+) -> None:
+    """Draw what the model is surest of; own images may be private, and are not shown unasked."""
+    from breast_ultrasound.evaluation.explanation import draw_most_confident
+    from breast_ultrasound.evaluation.figures import not_shown
+
+    path = plots / "maps.png"
+    if shown:
+        draw_most_confident(model.classifier(), images, predictions.probability, path)
+    else:
+        not_shown("data.show_images is false", path)
 
 
 app = command(main)

@@ -1,5 +1,6 @@
 """Train the final ensemble, and beside it the baseline."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ def main(
 ) -> None:
     """Write both models, the ensemble calibrated on out-of-fold scores."""
     from breast_ultrasound.data.image_set import ImageSet
+    from breast_ultrasound.data.near_duplicates import least_alike
     from breast_ultrasound.files import write_csv
     from breast_ultrasound.model.artifact import save_model
     from breast_ultrasound.model.training import read_config
@@ -38,8 +40,13 @@ def main(
     execute = make_executor(images, more, chosen.training.arithmetic, device, workers, cache)
     cut = settings.preprocess.near_duplicate_correlation
     folders = {"baseline": baseline, "final": final}
+    # Of own images, which may be private, a model keeps none, unless asked.
+    kind, shown = settings.data.name, settings.data.show_images
+    known = images.thumbnails if shown or kind != "images" else None
+    unlike = None if known is None else least_alike(known, cut)
     for name, (model, history) in train_models(plan, logits, cut, execute).items():
-        save_model(folders[name], model)
+        card = model.card.model_copy(update={"unlike_below": unlike})
+        save_model(folders[name], replace(model, card=card, known=known))
         write_csv(histories / f"{name}.csv", *history)
         typer.echo(f"{name}: {len(plan[name])} × {len(plan[name][0].train)} images")
 

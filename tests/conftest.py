@@ -62,6 +62,7 @@ def card(config: TrainingConfig, dev: ImageSet) -> ModelCard:
         operating_points={"half": 0.5, "sensitivity_90": 0.25},
         transform=TRANSFORM,
         near_duplicate_correlation=0.95,
+        unlike_below=0.5,
         seeds=[0, 1],
         temperature=3.0,
         offset=-1.0,

@@ -23,7 +23,9 @@ def write_busbra(folder: Path, n_patients: int = 16, seed: int = 9) -> Path:
             # A scanner's pictures are wider than high.
             wide = np.concatenate([image[:, :9], image, image[:, -8:]], axis=1)
             Image.fromarray(wide).save(folder / "Images" / f"{name}.png")
-            Image.fromarray(wide).save(folder / "Masks" / f"{name}.png")
+            mask = np.zeros(wide.shape, dtype=np.uint8)
+            mask[20:44, 26:50] = 255
+            Image.fromarray(mask).save(folder / "Masks" / f"mask_{name.removeprefix('bus_')}.png")
             device = "GE Logiq 5" if patient % 2 else "GE Logiq 7"
             rows.append(f'{name},{case},x,{word},4,{device},81,64,{side},"[1,2,3,4]"')
     (folder / "bus_data.csv").write_text("\n".join(rows) + "\n")

@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from breast_ultrasound.console import PIPELINE_MODULES
+from breast_ultrasound.console import EXTRAS
 from tools.workspace import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -105,7 +105,9 @@ def test_other_commands_name_the_extra(arguments: list[str], tmp_path: Path) -> 
     assert done.stderr.count("\n") == 1
 
 
-def test_the_modules_of_the_extra_are_known() -> None:
-    extra = PROJECT["optional-dependencies"]["pipeline"]
-    packages = {canonicalize_name(Requirement(one).name) for one in extra}
-    assert set().union(*(_modules()[module] for module in PIPELINE_MODULES)) == packages
+@pytest.mark.parametrize("extra", ["pipeline", "onnx", "dicom"])
+def test_the_modules_of_extras_are_known(extra: str) -> None:
+    wanted = PROJECT["optional-dependencies"][extra]
+    packages = {canonicalize_name(Requirement(one).name) for one in wanted}
+    modules = [module for module, name in EXTRAS.items() if name == extra]
+    assert set().union(*(_modules()[module] for module in modules)) == packages

@@ -266,6 +266,28 @@ def subgroups(read: Read) -> list[str]:
                   "both: AUC", "sensitivity", "specificity"], rows)  # fmt: skip
 
 
+def looks(read: Read) -> list[str]:
+    """Return how much of the maps lies on lesions."""
+    found, rows = metrics(read, "studies/explanations"), []
+    for name in ("malignant", "benign"):
+        row = found[name]
+        shares = [f"{row[share]:.3f}" for share in ("share", "other_maps", "area")]
+        ends = interval(row, "share_minus_other_maps", "+"), interval(row, "peak")
+        rows.append([name, str(row["images"]), *shares, *ends])
+    return table(["images", "number", "on the lesion", "maps of other images", "area",
+                  "difference, by patient", "peak"], rows)  # fmt: skip
+
+
+def unlike(read: Read) -> list[str]:
+    """Return how well images of other kinds are told."""
+    rows = [
+        [name.replace("_", " "), str(row["images"]), f"{row['warned']:.0%}",
+         interval(row, "auc") if "auc" in row else ""]
+        for name, row in metrics(read, "studies/unlike").items()
+    ]  # fmt: skip
+    return table(["images", "number", "warned of", "AUC against the first"], rows)
+
+
 def _ends(row: Mapping[str, str], name: str) -> str:
     """Return a score of a table with its interval, or nothing where it has none."""
     values = [row[f"{name}{end}"] for end in ("", "_low", "_high")]
@@ -278,7 +300,7 @@ def _ends(row: Mapping[str, str], name: str) -> str:
 BLOCKS: dict[str, Callable[[Read], list[str]]] = {
     block.__name__: block
     for block in (data, results, trainings, bands, copies, agreement, cuts, subsets, effects,
-                  by_image, augmentation, references, external, subgroups)
+                  by_image, augmentation, references, external, subgroups, looks, unlike)
 }  # fmt: skip
 
 

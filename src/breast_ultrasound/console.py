@@ -44,24 +44,30 @@ Cache = Annotated[
     ),
 ]
 
-# The extra `pipeline` by the names that its packages are imported under: an installation of the
-# core alone has none of them, or only those that Typer brings.
-PIPELINE_MODULES = frozenset(
-    {
-        "dvc",
-        "joblib",
-        "medmnist",
-        "optuna",
-        "platformdirs",
-        "pydantic",
-        "rich",
-        "safetensors",
-        "sklearn",
-        "torch",
-        "torchvision",
-        "yaml",
-    }
-)
+# Packages by the names that they are imported under, and the extra that has them: an installation
+# of the core alone has none of them, or only those that Typer brings.
+EXTRAS = {
+    **dict.fromkeys(
+        (
+            "captum",
+            "dvc",
+            "joblib",
+            "medmnist",
+            "optuna",
+            "platformdirs",
+            "pydantic",
+            "rich",
+            "safetensors",
+            "sklearn",
+            "torch",
+            "torchvision",
+            "yaml",
+        ),
+        "pipeline",
+    ),
+    **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
+    "pydicom": "dicom",
+}
 
 
 class Command(TyperCommand):
@@ -191,8 +197,8 @@ def _explain(error: Exception) -> NoReturn:
             text = f"{name!s}: {error.strerror}; check that the place exists and is writable"
         case OSError():
             text = str(error)
-        case ModuleNotFoundError(name=str() as name) if name.split(".")[0] in PIPELINE_MODULES:
-            text = f"{name}: no such package; run pip install '.[pipeline]' in the project's folder"
+        case ModuleNotFoundError(name=str() as name) if extra := EXTRAS.get(name.split(".")[0]):
+            text = f"{name}: no such package; run pip install '.[{extra}]' in the project's folder"
         case _:
             raise error
     typer.echo(f"error: {printable(text)}", err=True)

@@ -234,6 +234,53 @@ def array_names(path: Path) -> list[str]:
         raise InputError(f"{path}: expected an npz file of plain arrays ({error})") from None
 
 
+def array_headers(path: Path) -> dict[str, tuple[tuple[int, ...], "np.dtype[Any]"]]:
+    """Return the shape and dtype of each array in an npz file, without reading it.
+
+    Raises:
+        InputError: the file is missing or is not an npz of plain arrays.
+    """
+    headers = {}
+    for name in array_names(path):
+        with _opened_array(path, name) as (_, shape, dtype):
+            headers[name] = shape, dtype
+    return headers
+
+
+def array_rows(path: Path, name: str) -> Iterator["NDArray[Any]"]:
+    """Return an array's rows one by one, in constant memory.
+
+    Raises:
+        InputError: the file is missing, or is not an npz of plain arrays in C order.
+    """
+    import numpy as np
+
+    with _opened_array(path, name) as (file, shape, dtype):
+        size = math.prod(shape[1:]) * dtype.itemsize
+        for _ in range(shape[0]):
+            content = file.read(size)
+            if len(content) < size:
+                raise ValueError("cut short")
+            yield np.frombuffer(content, dtype).reshape(shape[1:])
+
+
+@contextmanager
+def _opened_array(
+    path: Path, name: str
+) -> Iterator[tuple[IO[bytes], tuple[int, ...], "np.dtype[Any]"]]:
+    """Open an array of an npz file after its header; within, too, what is wrong is InputError."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+            shape, fortran_order, dtype = _read_header(file)
+            if dtype.hasobject or fortran_order:
+                raise ValueError("pickled objects and Fortran's order are refused")
+            yield file, shape, dtype
+    except (*BAD_ZIP, ValueError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: {name}: expected a plain array in C order ({error})") from None
+
+
 def _read_array(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str
 ) -> "NDArray[np.generic]":
@@ -268,6 +315,12 @@ def _read_array(
 
 def _stated_size(file: IO[bytes]) -> int | None:
     """Return how many bytes an npy file has by its header; None for pickled objects."""
+    shape, _, dtype = _read_header(file)
+    return None if dtype.hasobject else file.tell() + math.prod(shape) * dtype.itemsize
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, "np.dtype[Any]"]:
+    """Return the shape of an npy file's array, whether it is in Fortran's order, and its dtype."""
     import numpy as np
 
     read_header = {
@@ -277,5 +330,5 @@ def _stated_size(file: IO[bytes]) -> int | None:
     version = np.lib.format.read_magic(file)
     if version not in read_header:
         raise ValueError(f"version {version} of npy is not read")
-    shape, _, dtype = read_header[version](file)
-    return None if dtype.hasobject else file.tell() + math.prod(shape) * dtype.itemsize
+    header: tuple[tuple[int, ...], bool, np.dtype[Any]] = read_header[version](file)
+    return header

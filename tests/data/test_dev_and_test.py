@@ -118,7 +118,9 @@ def test_no_near_duplicate_of_dev_or_test_is_learned_from_besides(
     fresh = rng.integers(0, 256, (20, 28, 28), dtype=np.uint8)
     fresh[:5] = hospital.images[:5, :, ::-1]
     more = ImageSet.of(fresh, np.arange(20) % 2 == 0)
-    assert find_known(more, hospital, 0.95).tolist() == [True] * 5 + [False] * 15
+    assert (
+        find_known(more.thumbnails, hospital.thumbnails, 0.95).tolist() == [True] * 5 + [False] * 15
+    )
     prepared = prepare(hospital, more, tiny_params)
     assert prepared.also_train.name.tolist() == [str(i) for i in range(5, 20)]
     assert describe(prepared)["also_train"] == {

@@ -8,8 +8,11 @@ from breast_ultrasound.data.near_duplicates import (
     _sketch,
     best_correlation,
     find_near_duplicates,
+    least_alike,
+    nearest,
     standardise,
 )
+from breast_ultrasound.data.phantom import make_phantoms
 
 
 def correlate(one: np.ndarray, other: np.ndarray) -> float:
@@ -116,3 +119,27 @@ def test_images_of_one_grey_are_near_duplicates_of_those_of_the_same(
     assert duplicates.pairs.tolist() == [[0, 4], [1, 2], [1, 5], [2, 5]]
     assert (duplicates.correlation == 1).all()
     assert duplicates.group.tolist() == [0, 1, 1, 2, 0, 1]
+
+
+@pytest.mark.parametrize("correlation", [0.9, 0.95, 1.0])
+def test_the_nearest_is_the_one_of_highest_correlation(
+    correlation: float, rng: np.random.Generator
+) -> None:
+    others = make_phantoms(60, seed=3)["train_images"]
+    noise = rng.normal(0, 6, others[:20].shape)
+    images = np.concatenate([others[5:9], np.clip(others[:20] + noise, 0, 255).astype(np.uint8)])
+    exact = best_correlation(images, others)
+    expected = [int(row.argmax()) if row.max() >= correlation else None for row in exact]
+    highest, found = nearest(images, others, correlation)
+    assert found == expected
+    np.testing.assert_allclose(highest, exact.max(axis=1), atol=1e-4)
+
+
+def test_one_in_twenty_images_of_a_set_is_unlike_it(rng: np.random.Generator) -> None:
+    images = make_phantoms(300, seed=1)["train_images"]
+    least = least_alike(images, 0.95)
+    alike = best_correlation(images, images)
+    alike[alike >= 0.95] = -1
+    assert (alike.max(axis=1) < least).mean() == pytest.approx(0.05, abs=0.01)
+    noise = rng.integers(0, 256, (20, 28, 28), dtype=np.uint8)
+    assert (nearest(noise, images, 0.95)[0] < least).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from breast_ultrasound.data.pictures import open_picture, read_pictures, to_square
+from breast_ultrasound.data.pictures import look_into, open_picture, read_picture, to_square
 from breast_ultrasound.files import InputError
 
 SHOWN = np.arange(28 * 28, dtype=np.uint8).reshape(28, 28) % 250  # 250: no pixel of it
@@ -30,9 +30,9 @@ def test_what_lies_under_transparency_does_not_matter(
     tmp_path: Path, mode: str, hidden: int
 ) -> None:
     _with_alpha(mode, hidden).save(tmp_path / "a.png")
-    _, images, _ = read_pictures([tmp_path / "a.png"], 28)
-    assert np.array_equal(images[0][:14], SHOWN[:14])
-    assert not images[0][14:].any()
+    image = read_picture(tmp_path / "a.png", 28)
+    assert np.array_equal(image[:14], SHOWN[:14])
+    assert not image[14:].any()
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P"])
@@ -43,17 +43,17 @@ def test_a_transparent_colour_is_shown_as_black(tmp_path: Path, mode: str) -> No
     picture = Image.fromarray(pixels)
     key: int | tuple[int, int, int] = (250, 250, 250) if mode == "RGB" else 250
     picture.convert(mode).save(tmp_path / "a.png", transparency=key)
-    _, images, _ = read_pictures([tmp_path / "a.png"], 28)
-    assert np.array_equal(images[0][:14], SHOWN[:14])
-    assert not images[0][14:].any()
+    image = read_picture(tmp_path / "a.png", 28)
+    assert np.array_equal(image[:14], SHOWN[:14])
+    assert not image[14:].any()
 
 
 def test_half_transparent_is_half_as_bright(tmp_path: Path) -> None:
     picture = Image.fromarray(SHOWN).convert("LA")
     picture.putalpha(128)
     picture.save(tmp_path / "a.png")
-    _, images, _ = read_pictures([tmp_path / "a.png"], 28)
-    np.testing.assert_allclose(images[0], SHOWN * (128 / 255), atol=1)
+    image = read_picture(tmp_path / "a.png", 28)
+    np.testing.assert_allclose(image, SHOWN * (128 / 255), atol=1)
 
 
 def test_of_a_cameras_jpeg_with_previews_the_first_is_taken(tmp_path: Path) -> None:
@@ -62,8 +62,8 @@ def test_of_a_cameras_jpeg_with_previews_the_first_is_taken(tmp_path: Path) -> N
     first.save(tmp_path / "b.jpg", "JPEG", quality=95)
     with Image.open(tmp_path / "a.jpg") as written:
         assert written.format == "MPO"
-    _, images, _ = read_pictures([tmp_path / "a.jpg", tmp_path / "b.jpg"], 28)
-    assert np.array_equal(images[0], images[1])
+    one, other = (read_picture(tmp_path / name, 28) for name in ("a.jpg", "b.jpg"))
+    assert np.array_equal(one, other)
 
 
 @pytest.mark.parametrize(("width", "height"), [(41, 28), (28, 43), (28, 28), (100, 57)])
@@ -81,8 +81,8 @@ def test_a_picture_is_turned_the_way_up_that_it_is_shown(tmp_path: Path) -> None
     exif = picture.getexif()
     exif[274] = 3  # upside down
     picture.save(tmp_path / "a.png", exif=exif)
-    _, images, _ = read_pictures([tmp_path / "a.png"], 28)
-    assert np.array_equal(images[0], SHOWN[::-1, ::-1])
+    image = read_picture(tmp_path / "a.png", 28)
+    assert np.array_equal(image, SHOWN[::-1, ::-1])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -101,12 +101,12 @@ def test_what_folders_hold_besides_is_left_out_and_counted(tmp_path: Path) -> No
     for name in ("b.PNG", "a.jfif", "a_mask.png", ".hidden.png", "x_MASK_2.png"):
         Image.fromarray(SHOWN).save(tmp_path / name, "JPEG" if name == "a.jfif" else "PNG")
     (tmp_path / "notes.docx").write_text("?")
-    files, _, left_out = read_pictures([tmp_path], 28)
-    assert [file.name for file in files] == ["a.jfif", "b.PNG"]
-    assert {words: n for words, n in left_out.items() if n} == {
+    content = look_into(tmp_path, tmp_path)
+    assert [file.name for file in content.pictures] == ["a.jfif", "b.PNG"]
+    assert {words: n for words, n in content.counts().items() if n} == {
         "masks left out": 2,
         "files left out, .docx": 1,
     }
-    files, _, left_out = read_pictures([tmp_path], 28, ["a.*"])
-    assert [file.name for file in files] == ["b.PNG"]
-    assert left_out["excluded by pattern"] == 1
+    content = look_into(tmp_path, tmp_path, ["a.*"])
+    assert [file.name for file in content.pictures] == ["b.PNG"]
+    assert content.counts()["excluded by pattern"] == 1

@@ -8,7 +8,7 @@ import pytest
 
 from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation import figures, model_scores
-from breast_ultrasound.evaluation.curves import write_curves
+from breast_ultrasound.evaluation.curves import write_curves, write_risk_coverage
 from breast_ultrasound.evaluation.metrics import bootstrap, headline_scores, scores
 from breast_ultrasound.evaluation.model_scores import compare, subsets_of, summarise
 from breast_ultrasound.model.classifier import Predictions
@@ -163,6 +163,18 @@ def test_the_curves_say_what_the_scores_say(
         assert sum(int(row["malignant"]) for row in histogram) == test_set.malignant.sum()
         calibration = _rows(tmp_path / f"calibration_{name}.csv")
         assert sum(int(row["n_images"]) for row in calibration) == len(test_set)
+        risk = _rows(tmp_path / f"risk_coverage_{name}.csv")
+        assert len(risk) == len(test_set)
+        assert float(risk[-1]["coverage"]) == 1
+        assert float(risk[-1]["risk"]) == pytest.approx(1 - truth["accuracy"])
+
+
+def test_the_most_uncertain_images_are_referred_first(tmp_path: Path) -> None:
+    malignant = np.array([True, True, False, False])
+    probability = np.array([0.9, 0.4, 0.55, 0.01])
+    write_risk_coverage(malignant, probability, tmp_path / "risk.csv")
+    rows = [(float(row["coverage"]), float(row["risk"])) for row in _rows(tmp_path / "risk.csv")]
+    assert rows == [(0.25, 0), (0.5, 0), (0.75, pytest.approx(1 / 3)), (1, 0.5)]
 
 
 def test_the_same_results_give_the_same_picture(

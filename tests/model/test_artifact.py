@@ -17,7 +17,7 @@ from tests.training_sets import training_set
 def folder(tmp_path: Path, card: ModelCard, config: TrainingConfig, dev: ImageSet) -> Path:
     members = [fit(config, training_set(dev), seed).model for seed in (0, 1)]
     exact = card.model_copy(update={"temperature": 1.23456789012345, "offset": 1 / 3})
-    model = TrainedModel(exact, [weights_of(member) for member in members])
+    model = TrainedModel(exact, [weights_of(member) for member in members], dev.thumbnails)
     save_model(tmp_path / "model", model)
     np.save(tmp_path / "logits.npy", logits_of(classifier_of(config, members), dev.images, "cpu"))
     whole = Classifier(members, "portable", True, 1.23456789012345, 1 / 3)
@@ -32,6 +32,10 @@ def test_a_model_predicts_the_same_after_a_round_trip(folder: Path, dev: ImageSe
     probability = predict(model.classifier(), dev.images, "cpu").probability
     assert np.array_equal(probability, np.load(folder.parent / "probability.npy"))
     assert (model.card.temperature, model.card.offset) == (1.23456789012345, 1 / 3)
+    assert model.known is not None
+    assert np.array_equal(model.known, dev.thumbnails)
+    (folder / "known.safetensors").unlink()
+    assert load_model(folder).known is None
 
 
 def test_a_model_of_another_transform_is_refused(folder: Path) -> None:
@@ -59,6 +63,16 @@ def test_a_missing_or_damaged_part_is_named(folder: Path) -> None:
     with pytest.raises(InputError, match=r"member_0\.safetensors: not of the network in model"):
         load_model(folder)
     (folder / "model.json").write_text(json.dumps(card))
+    known = folder / "known.safetensors"
+    before = known.read_bytes()
+    for content, message in (
+        (before[:99], "damaged"),
+        ((folder / "member_0.safetensors").read_bytes(), "expected thumbnails of 28 pixels"),
+    ):
+        known.write_bytes(content)
+        with pytest.raises(InputError, match=rf"known\.safetensors: {message}"):
+            load_model(folder)
+    known.write_bytes(before)
     weights = folder / "member_1.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(InputError, match=r"member_1\.safetensors: damaged"):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tools.release import folder_hash
 from tools.workspace import ROOT, TINY, copy_project, dvc_stages, environment, run
 
 ALL = list(dvc_stages())
@@ -100,6 +101,20 @@ def repository(made: Repository) -> Iterator[Repository]:
 def test_a_second_repro_runs_nothing(repository: Repository) -> None:
     assert ran(repository("dvc repro")) == []
     assert repository("git status --porcelain") == ""
+
+
+def test_a_shipped_model_is_held_to_the_hash_that_dvc_has(made: Repository) -> None:
+    outs = yaml.safe_load((made.folder / "dvc.lock").read_text())["stages"]["train_final"]["outs"]
+    locked = {out["path"]: out["md5"] for out in outs}
+    for name in ("models/final", "models/baseline"):
+        assert folder_hash(made.folder / name) == locked[name]
+        changed = made.folder.parent / "changed"
+        shutil.copytree(made.folder / name, changed)
+        (changed / "README.md").write_text("for people")
+        assert folder_hash(changed) == locked[name]
+        (changed / "model.json").write_text("{}")
+        assert folder_hash(changed) != locked[name]
+        shutil.rmtree(changed)
 
 
 def test_another_repro_gives_the_same_bytes(

@@ -369,6 +369,10 @@ add("download", "a folder without classes", _hospital(_loose_picture, table=None
 add("download", "a size that BreastMNIST lacks", _changed(data={"name": "breastmnist", "size": 32}))
 
 
+def _without_thumbnails(folder: Path) -> None:
+    (folder / "models/final/known.safetensors").unlink()
+
+
 def _evaluated(*options: str) -> Prepare:
     def prepare(folder: Path) -> list[str]:
         table = write_busbra(folder / "own") / "bus_data.csv"
@@ -382,11 +386,14 @@ add("breast-ultrasound evaluate", "a table that is not there", lambda _: ["gone.
 add("breast-ultrasound evaluate", "a table without a column", _evaluated("--by", "Stage"))
 add("breast-ultrasound evaluate", "labels of neither class", _evaluated("--benign", "harmless"))
 add("breast-ultrasound evaluate", "a model that is not there", _evaluated("--model", "gone"))
-add(
-    "breast-ultrasound evaluate",
-    "dev images of another model",
-    _evaluated("--dev", "data/processed/test.npz"),
-)
+
+
+@case("breast-ultrasound evaluate", "dev images of another model, which keeps no thumbnails")
+def _(folder: Path) -> list[str]:
+    _without_thumbnails(folder)
+    return _evaluated("--dev", "data/processed/test.npz")(folder)
+
+
 add(
     "breast-ultrasound evaluate",
     "an output over the table",
@@ -487,7 +494,7 @@ add("evaluate", "no model", lambda _: ["--final", "gone"])
 add("evaluate", "a model without weights", _model(lambda m: (m / "member_0.safetensors").unlink()))
 add("evaluate", "a card of another kind", _model(_card(seeds="many")))
 add("evaluate", "a card with an unknown key", _model(_card(surprise=1)))
-add("evaluate", "a card of a later format", _model(_card(format_version=3)))
+add("evaluate", "a card of a later format", _model(_card(format_version=4)))
 add("evaluate", "weights cut short", _model(
     lambda m: (m / "member_0.safetensors").write_bytes(b"\x08" + bytes(20))
 ))  # fmt: skip
@@ -579,11 +586,6 @@ def _dicom(picture: Path) -> None:
     picture.write_bytes(bytes(128) + b"DICM" + bytes(200))
 
 
-def _only_dicom(picture: Path) -> None:
-    for file in picture.parent.iterdir():
-        file.rename(file.with_suffix(".dcm"))
-
-
 def _link_out(picture: Path) -> None:
     outside = picture.parent.parent.parent / "outside.png"
     picture.rename(outside)
@@ -601,7 +603,6 @@ add("audit", "an animated GIF", _spoilt(_animated))
 add("audit", "a picture of 100,000 × 100,000", _spoilt(_huge))
 add("audit", "a picture of 8,000 × 8,000", _spoilt(lambda p: Image.new("1", (8000, 8000)).save(p)))
 add("audit", "DICOM under the name of a PNG", _spoilt(_dicom))
-add("audit", "a split of DICOM files", _spoilt(_only_dicom))
 add("audit", "a link out of the folder", _spoilt(_link_out))
 add(
     "audit",
@@ -667,6 +668,7 @@ def _wide_colour(picture: Path) -> None:
 
 
 def _of_other_images(picture: Path) -> None:
+    _without_thumbnails(picture.parents[2])
     card = picture.parents[2] / "models/final/model.json"
     content = json.loads(card.read_text())
     card.write_text(json.dumps({**content, "data": "0" * 64}))
@@ -677,11 +679,50 @@ add("predict", "a folder that is empty", _predicted(_emptied))
 add("predict", "a PNG cut short", _predicted(lambda p: p.write_bytes(p.read_bytes()[:200])))
 add("predict", "a picture of 16 bits", _predicted(_wide))
 add("predict", "a picture of 16 bits per colour", _predicted(_wide_colour))
+add("predict", "a DICOM file cut short", _predicted(
+    lambda p: p.write_bytes(bytes(128) + b"DICM" + bytes(9))
+))  # fmt: skip
 add("predict", "a picture of one grey", _predicted(lambda p: Image.new("L", (9, 9), 7).save(p)))
 add("predict", "a model that is not there", _predicted(str, "--model", "gone"))
 add("predict", "a model trained on other images", _predicted(_of_other_images))
-add("predict", "dev images that are not there", _predicted(str, "--dev", "gone.npz"))
 add("predict", "an unknown operating point", _predicted(str, "--operating-point", "best"))
+add("predict", "a pattern of nothing", lambda _: ["*.png"])
+add("explain", "a picture that is not there", lambda _: ["gone.png", "--out", "maps"])
+add("explain", "a file for the folder of maps", _predicted(str, "--out", "params.yaml"))
+add("export", "a model that is not there", lambda _: ["a.onnx", "--model", "gone"])
+add("export", "an output in a folder that cannot be written", lambda _: ["/proc/here/a.onnx"])
+add("export", "an output over the images", lambda _: ["data/processed/test.npz"])
+
+
+@case("predict", "no model at all")
+def _(folder: Path) -> list[str]:
+    shutil.rmtree(folder / "models")
+    return ["a.png"]
+
+
+@case("predict", "a table without the column")
+def _(folder: Path) -> list[str]:
+    (folder / "some.csv").write_text("file\na.png\n")
+    return ["some.csv"]
+
+
+@case("predict", "a table whose paths leave its folder")
+def _(folder: Path) -> list[str]:
+    (folder / "some.csv").write_text("image\n../a.png\n")
+    return ["some.csv"]
+
+
+def _arrays(**arrays: np.ndarray) -> Prepare:
+    def prepare(folder: Path) -> list[str]:
+        np.savez(folder / "some.npz", **arrays)
+        return ["some.npz"]
+
+    return prepare
+
+
+add("predict", "an npz without images", _arrays(labels=np.zeros(3)))
+add("predict", "an npz of images that are no bytes", _arrays(images=np.zeros((2, 28, 28))))
+add("predict", "an npz of pickled objects", _arrays(images=np.array([{}], dtype=object)))
 add("resplit", "a folder of pictures", _of_pictures("out.npz"))
 
 
@@ -787,6 +828,8 @@ def test_the_table_is_of_these_inputs_to_every_command() -> None:
     commands = {
         *STAGES,
         "predict",
+        "explain",
+        "export",
         "breast-ultrasound evaluate",
         "audit",
         "resplit",

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
@@ -74,11 +76,26 @@ def test_images_that_the_model_learned_from_are_said_first(tmp_path: Path) -> No
     assert result.stdout.startswith(
         f"WARNING: the model has learned from {n_images} of these {n_images} images"
     )
-    result = evaluate(tmp_path / "own", "--dev", tmp_path / "gone.npz")
-    assert (
-        "is not there: whether the model learned from these images is not known"
-        in (result.stdout.splitlines()[0])
-    )
+
+
+def test_of_a_model_that_keeps_no_thumbnails_the_dev_images_tell(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from breast_ultrasound.data.image_set import ImageSet
+
+    shutil.copytree("models/final", tmp_path / "model")
+    (tmp_path / "model" / "known.safetensors").unlink()
+    dev = ImageSet.load(Path("data/processed/dev.npz")).subset(np.arange(20))
+    for i, (image, label) in enumerate(zip(dev.images, dev.label, strict=True)):
+        folder = tmp_path / "own" / label
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{i}.png")
+    model = "--model", tmp_path / "model"
+    result = evaluate(tmp_path / "own", *model)
+    assert "has learned from 20 of these 20 images" in result.stdout.splitlines()[0]
+    result = evaluate(tmp_path / "own", *model, "--dev", tmp_path / "gone.npz")
+    assert "whether it learned from these images is not known" in result.stderr
+    assert "learned from" not in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """`breast-ultrasound predict` with the model that the stages have made."""
 
 import csv
+import io
+import json
 import os
+import shutil
 import struct
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from typer.testing import CliRunner
 from breast_ultrasound.cli.app import app
 from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.data.official import read_official
-from breast_ultrasound.data.pictures import read_pictures
+from breast_ultrasound.data.pictures import read_picture
 from breast_ultrasound.data.tables import read_columns
 from breast_ultrasound.model import classifier
 from breast_ultrasound.model.artifact import load_model
@@ -28,6 +31,11 @@ def ask(*arguments: Path | str) -> Result:
     return CliRunner().invoke(app, ["predict", *map(str, arguments)])
 
 
+def rows_of(result: Result) -> list[dict[str, str]]:
+    assert result.exit_code == 0, result.output
+    return list(csv.DictReader(io.StringIO(result.stdout)))
+
+
 def test_a_picture_gets_the_prediction_that_its_pixels_get_on_test(
     finished: tuple[Path, Reads], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,10 +46,7 @@ def test_a_picture_gets_the_prediction_that_its_pixels_get_on_test(
         # What is left and right of the square is cut off.
         picture = Image.fromarray(np.pad(image, ((0, 0), (3, 3)), mode="edge"))
         picture.convert("RGB" if i % 2 else "L").save(tmp_path / f"{i:03}.png")
-    result = ask(tmp_path, "--csv", tmp_path / "a.csv")
-    assert result.exit_code == 0, result.output
-    with (tmp_path / "a.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(ask(tmp_path, "--format", "csv"))
     model = load_model(Path("models/final")).classifier()
     predictions = classifier.predict(model, test.images, "cpu")
     for name, expected in (
@@ -51,12 +56,13 @@ def test_a_picture_gets_the_prediction_that_its_pixels_get_on_test(
         ("malignant", predictions.probability >= 0.5),
     ):
         np.testing.assert_allclose([float(row[name]) for row in rows], expected, rtol=1e-5)
-    assert [row["picture"] for row in rows] == [
+    assert [row["image"] for row in rows] == [
         str(tmp_path / f"{i:03}.png") for i in range(len(test))
     ]
     assert [bool(row["dev_near_duplicate"]) for row in rows] == test.leaked.tolist()
-    lines = result.stdout.splitlines()
-    assert ["near-duplicate" in line for line in lines] == test.leaked.tolist()
+    lines = ask(tmp_path).stdout.splitlines()
+    assert lines[0].split() == ["malignant", "networks", "predicted", "image"]
+    assert ["near-duplicate" in line for line in lines[1:]] == test.leaked.tolist()
     assert 0 < test.leaked.sum() < len(test)
 
 
@@ -75,10 +81,8 @@ def test_an_original_is_decided_as_the_official_image(
         for split, index, kind, file in zip(*table.values(), strict=True)
         if (BUSI / "images" / kind / file).exists()
     }
-    assert ask(BUSI / "images", "--csv", tmp_path / "a.csv").exit_code == 0
-    with (tmp_path / "a.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    images = official.images[[known[row["picture"]] for row in rows]]
+    rows = rows_of(ask(BUSI / "images", "--format", "csv"))
+    images = official.images[[known[row["image"]] for row in rows]]
     model = load_model(Path("models/final")).classifier()
     expected = classifier.predict(model, images, "cpu").probability
     assert len(rows) == len(known) == 57
@@ -113,7 +117,7 @@ def test_a_picture_is_read_the_way_up_that_it_is_shown(pictures: Path) -> None:
         exif = Image.Exif()
         exif[ExifTags.Base.Orientation] = 6  # to be shown turned by 270 degrees
         turned.save(pictures / "turned.png", exif=exif)
-    _, (one, other), _ = read_pictures([upright, pictures / "turned.png"], 28)
+    one, other = (read_picture(file, 28) for file in (upright, pictures / "turned.png"))
     assert np.array_equal(one, other)
 
 
@@ -133,15 +137,63 @@ def test_a_name_takes_one_line_on_any_terminal(pictures: Path) -> None:
         (pictures / "deep" / "ramp.png").rename(pictures / name)
         result = ask(pictures)
         assert result.exit_code == 0, result.output
-        assert result.stdout.count("\n") == 1
+        assert result.stdout.count("\n") == 2
         result.stdout.encode("utf-8", errors="strict")
         (pictures / name).rename(pictures / "deep" / "ramp.png")
 
 
-def test_no_picture_is_written_over(pictures: Path) -> None:
-    picture = pictures / "deep" / "ramp.png"
-    before = picture.read_bytes()
-    result = ask(picture, "--csv", picture)
-    assert result.exit_code == 2
-    assert "expected another file to write" in result.stderr
-    assert picture.read_bytes() == before
+def test_the_formats_say_the_same(pictures: Path) -> None:
+    table = rows_of(ask(pictures, "--format", "csv"))
+    listed = json.loads(ask(pictures, "--format", "json").stdout)
+    lines = [json.loads(line) for line in ask(pictures, "--format", "jsonl").stdout.splitlines()]
+    assert listed == lines
+    assert len(listed) == len(table) == 1
+    for one, row in zip(listed, table, strict=True):
+        assert list(one) == list(row)
+        assert {name: "" if v is None else str(v) for name, v in one.items()} == row
+    text = ask(pictures).stdout.splitlines()[1].split()
+    assert text[:2] == [f"{listed[0]['malignant_probability']:.2f}", f"{listed[0]['lowest']:.2f}"]
+
+
+def test_arrays_tables_patterns_and_files_are_predicted_alike(
+    pictures: Path, tmp_path: Path
+) -> None:
+    test = ImageSet.load(Path("data/processed/test.npz"))
+    n_images = 5
+    for i in range(n_images):
+        Image.fromarray(test.images[i]).save(pictures / f"t{i}.png")
+    large = test.images[:n_images].repeat(3, axis=1).repeat(3, axis=2)
+    np.savez_compressed(tmp_path / "some.npz", images=test.images[:n_images], test_images=large)
+    (tmp_path / "table.csv").write_text("".join(["nr\n", *(f"{i}\n" for i in range(n_images))]))
+    asked = {
+        "pattern": ["--format", "csv", f"{pictures}/t*.png"],
+        "table": ["--format", "csv", "--image", "in/t{nr}.png", str(tmp_path / "table.csv")],
+        "files": ["--format", "csv", *(str(pictures / f"t{i}.png") for i in range(n_images))],
+        "array": ["--format", "csv", str(tmp_path / "some.npz")],
+    }
+    rows = {name: rows_of(ask(*arguments)) for name, arguments in asked.items()}
+    assert rows["pattern"] == rows["files"] == rows["table"]
+    names = [row.pop("image") for row in rows["array"]]
+    assert names[::n_images] == [
+        f"{tmp_path}/some.npz: images[0]",
+        f"{tmp_path}/some.npz: test_images[0]",
+    ]
+    for row in rows["files"]:
+        del row["image"]
+    assert rows["array"][:n_images] == rows["files"]
+    for one, other in zip(rows["array"][n_images:], rows["files"], strict=True):
+        assert float(one["malignant_probability"]) == pytest.approx(
+            float(other["malignant_probability"]), abs=0.1
+        )
+
+
+def test_without_a_model_of_its_own_a_project_asks_the_shipped_one(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = ask(pictures)
+    assert own.stderr == "model: models/final\n"
+    shutil.copytree("models/final", tmp_path / "clone" / "models" / "release")
+    monkeypatch.chdir(tmp_path / "clone")
+    shipped = ask(pictures)
+    assert shipped.stderr == "model: models/release\n"
+    assert shipped.stdout == own.stdout

@@ -11,6 +11,7 @@ import yaml
 from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.model_scores import subsets_of
 from tests.stages.reads import STUDIES, Reads, call, outputs
+from tools.model_card import card
 from tools.workspace import ROOT, TINY, write_params
 
 
@@ -148,3 +149,24 @@ def test_bad_parameters_end_in_one_line_and_exit_code_2(
     result = call(study)
     assert result.exit_code == 2
     assert result.stderr == "error: params.yaml: lr: expected greater than 0, got -1\n"
+
+
+def test_the_card_of_a_shipped_model_states_the_metrics(
+    studied: tuple[Path, Reads], finished: tuple[Path, Reads]
+) -> None:
+    def read(path: str) -> str:
+        folder = studied[0] if "studies/" in path else finished[0]
+        return (folder / path).read_text(encoding="utf-8")
+
+    model = json.loads((finished[0] / "models/final/model.json").read_text())
+    text = card(read, model)
+    _, head, body = text.split("---\n", 2)
+    test = json.loads(read("metrics/evaluate.json"))["final"]["test"]
+    results = yaml.safe_load(head)["model-index"][0]["results"]
+    (own,) = (one for one in results if one["dataset"]["name"] == "BreastMNIST, test")
+    found = {one["type"]: one["value"] for one in own["metrics"]}
+    assert found == {"roc_auc": test["auc"], "accuracy": test["accuracy"]}
+    assert f"{test['auc']:.3f} [{test['auc_low']:.3f}, {test['auc_high']:.3f}]" in body
+    for point, value in model["operating_points"].items():
+        assert f"| {point} | {value:.3f} |" in body
+    assert "$" not in body

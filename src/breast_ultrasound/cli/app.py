@@ -8,6 +8,8 @@ import typer
 from breast_ultrasound.cli import cache
 from breast_ultrasound.cli.audit import audit
 from breast_ultrasound.cli.evaluate import evaluate
+from breast_ultrasound.cli.explain import explain
+from breast_ultrasound.cli.export import export
 from breast_ultrasound.cli.predict import predict
 from breast_ultrasound.cli.resplit import resplit
 from breast_ultrasound.cli.trials import trials
@@ -34,6 +36,6 @@ def main(
     """The trained model, near-duplicate images in data sets, the searches and the cache."""
 
 
-for command in (predict, evaluate, audit, resplit, trials):
+for command in (predict, explain, evaluate, export, audit, resplit, trials):
     app.command()(guarded(command))
 app.add_typer(cache.app, name="cache")

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from breast_ultrasound.cli.options import Exclude, check_outputs, say_left_out
+from breast_ultrasound.cli.options import (
+    DEV,
+    Dev,
+    Exclude,
+    Model,
+    check_outputs,
+    find_model,
+    known_thumbnails,
+    say_left_out,
+    say_model,
+)
 from breast_ultrasound.console import printable
 from breast_ultrasound.files import InputError
 
@@ -16,7 +26,7 @@ if TYPE_CHECKING:
 
     from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.evaluation.external import ScoredImages
-    from breast_ultrasound.model.artifact import ModelCard, TrainedModel
+    from breast_ultrasound.model.artifact import TrainedModel
     from breast_ultrasound.params import OwnImages
 
 SHOWN = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity",
@@ -27,7 +37,6 @@ SHOWN = ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity",
 Images = Annotated[
     Path, typer.Argument(help="Table (CSV, TSV) beside the images, or a folder per class.")
 ]
-Model = Annotated[Path, typer.Option(help="Folder of a trained model.")]
 Image = Annotated[
     str, typer.Option(help="Column of the image's path, or template: 'Images/{ID}.png'.")
 ]
@@ -38,9 +47,6 @@ By = Annotated[str, typer.Option(help="Columns that make subgroups, with commas.
 Recalibrate = Annotated[
     bool, typer.Option(help="Show what a local Platt scaling would give, by cross-fitting.")
 ]
-Dev = Annotated[
-    Path, typer.Option(help="The dev images: tells whether the model learned from these.")
-]
 Bootstrap = Annotated[int, typer.Option(min=10, help="Resamples, for the intervals.")]
 Json = Annotated[Path | None, typer.Option(help="Write every score.")]
 Csv = Annotated[Path | None, typer.Option(help="Write one row per image.")]
@@ -49,7 +55,7 @@ Plot = Annotated[Path | None, typer.Option(help="Write figures into a folder.")]
 
 def evaluate(
     images: Images,
-    model: Model = Path("models/final"),
+    model: Model = None,
     image: Image = "image",
     label: LabelColumn = "label",
     patient: Patient = None,
@@ -58,7 +64,7 @@ def evaluate(
     exclude: Exclude = None,
     by: By = "",
     recalibrate: Recalibrate = False,
-    dev: Dev = Path("data/processed/dev.npz"),
+    dev: Dev = DEV,
     bootstrap: Bootstrap = 1000,
     json: Json = None,
     csv: Csv = None,
@@ -72,11 +78,13 @@ def evaluate(
 
     columns = _names(by)
     own = own_images(images, image, label, patient, columns, malignant, benign, exclude or [])
-    trained = load_model(model)
+    folder = find_model(model)
+    trained = load_model(folder)
     scored, members, scored_on = _predict(own, trained, str(images), dev, [json, csv], plot)
     interval = EvaluateParams(n_bootstrap=bootstrap, confidence=0.95)
     points = trained.card.operating_points
     content = evaluate_images(scored, points, columns, recalibrate, interval, seed=0)
+    say_model(model, folder)
     show(content)
     if json is not None:
         write_json(json, {**content, "scored_on": scored_on})
@@ -113,7 +121,9 @@ def _predict(
     if plot is not None and plot.is_file():
         raise InputError(f"--plot: expected a folder, got the file {plot}")
     found = grouped(found, card.near_duplicate_correlation)
-    typer.echo(_known(found, dev, card))
+    known = known_thumbnails(trained, dev)
+    if known is not None:
+        typer.echo(_known(found, known, card.near_duplicate_correlation))
     say_left_out(left_out)
     predictions = predict(trained.classifier(), found.images, "cpu")
     scored = ScoredImages("", words, found, predictions.probability)
@@ -160,20 +170,11 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _known(found: "ImageSet", dev: Path, card: "ModelCard") -> str:
+def _known(found: "ImageSet", known: "NDArray[np.uint8]", correlation: float) -> str:
     """Return a line on whether the model learned from these images."""
     from breast_ultrasound.data.dev_and_test import find_known
-    from breast_ultrasound.data.image_set import ImageSet
-    from breast_ultrasound.runs.run import digest_of
 
-    if not dev.is_file():
-        return f"{dev} is not there: whether the model learned from these images is not known"
-    known = ImageSet.load(dev)
-    if card.data != digest_of({"images": known.images, "malignant": known.malignant}):
-        raise InputError(
-            "--dev: expected the dev images of the model's pipeline, got others; give their file"
-        )
-    n_known = int(find_known(found, known, card.near_duplicate_correlation).sum())
+    n_known = int(find_known(found.thumbnails, known, correlation).sum())
     if n_known:
         return (
             f"WARNING: the model has learned from {n_known} of these {len(found)} images, or "

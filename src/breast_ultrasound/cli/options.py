@@ -2,18 +2,43 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from breast_ultrasound.console import printable
 from breast_ultrasound.files import InputError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from breast_ultrasound.model.artifact import TrainedModel
+
+MODELS = Path("models/final"), Path("models/release")  # the project's own before the shipped one
+DEV = Path("data/processed/dev.npz")
+
 Correlation = Annotated[
     float, typer.Option(min=0.5, max=1, help="Of pixels at 28×28: from here, near-duplicates.")
 ]
-
-
+Model = Annotated[
+    Path | None,
+    typer.Option(help="Folder of a trained model; default: models/final, else models/release."),
+]
+Dev = Annotated[
+    Path,
+    typer.Option(help="The dev images, where the model keeps no thumbnails of what it learned."),
+]
+Images = Annotated[
+    list[str],
+    typer.Argument(help="Pictures, folders, patterns as '*.png', tables (CSV, TSV), npz files."),
+]
+ImageColumn = Annotated[
+    str,
+    typer.Option(
+        "--image", help="Of tables, the column of the path, or template: 'Images/{ID}.png'."
+    ),
+]
 Exclude = Annotated[
     list[str] | None,
     typer.Option(help="Pattern of paths to leave out, as '*_old/*'; may be given several times."),
@@ -25,6 +50,56 @@ def say_left_out(left_out: Mapping[str, int]) -> None:
     words = ", ".join(f"{n} {kind}" for kind, n in left_out.items() if n)
     if words:
         typer.echo(f"not looked at: {printable(words)}", err=True)
+
+
+def find_model(given: Path | None) -> Path:
+    """Return the folder of the model to ask: the given one, else the project's own or the shipped.
+
+    Raises:
+        InputError: there is none.
+    """
+    if given is not None:
+        return given
+    for folder in MODELS:
+        if (folder / "model.json").is_file():
+            return folder
+    raise InputError(
+        f"{MODELS[0]}: no such model, and none in {MODELS[1]}; run `make repro`, or give --model"
+    )
+
+
+def say_model(given: Path | None, folder: Path) -> None:
+    """Say on stderr which model was asked, where none was given."""
+    if given is None:
+        typer.echo(f"model: {folder}", err=True)
+
+
+def known_thumbnails(trained: "TrainedModel", dev: Path) -> "NDArray[np.uint8] | None":
+    """Return thumbnails of the images that a model learned from, its own or those of `dev`.
+
+    None, and a line on stderr, where it keeps none and there is no such file.
+
+    Raises:
+        InputError: the file is of other images.
+    """
+    from breast_ultrasound.data.image_set import ImageSet
+    from breast_ultrasound.runs.run import digest_of
+
+    if trained.known is not None:
+        return trained.known
+    if not dev.is_file():
+        typer.echo(
+            f"the model keeps no thumbnails and {dev} is not there: whether it learned from these "
+            "images is not known",
+            err=True,
+        )
+        return None
+    images = ImageSet.load(dev)
+    if trained.card.data != digest_of({"images": images.images, "malignant": images.malignant}):
+        raise InputError(
+            "--dev: expected the dev images of the model's pipeline, got others; give their file"
+        )
+    return images.thumbnails
 
 
 def find_operating_point(points: Mapping[str, float], name: str) -> float:

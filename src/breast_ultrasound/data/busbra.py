@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from breast_ultrasound.data.dev_and_test import grouped
 from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.data.own_images import read_own_images
+from breast_ultrasound.data.pictures import read_picture
 from breast_ultrasound.files import InputError, expand
 from breast_ultrasound.params import ColumnParams, OwnImages
 
@@ -57,6 +58,19 @@ def read_busbra(folder: Path, side: int, near_duplicate_correlation: float) -> I
     )
     images = read_own_images(own, side)[0]
     return grouped(images.subset(_case(images) % 2 == 0), near_duplicate_correlation)
+
+
+def read_masks(folder: Path, images: ImageSet) -> NDArray[np.bool_]:
+    """Return where the lesion is in images of BUS-BRA, (N, S, S) bool.
+
+    Raises:
+        InputError: a mask is not there or cannot be read, or shows nothing at this size.
+    """
+    masks = np.zeros(images.images.shape, dtype=np.bool_)
+    for i, name in enumerate(images.name.tolist()):
+        file = folder / "Masks" / Path(name).name.replace("bus_", "mask_")
+        masks[i] = read_picture(file, images.side) >= 128
+    return masks
 
 
 def reports(images: ImageSet) -> NDArray[np.bool_]:

@@ -54,7 +54,7 @@ def prepare(raw: ImageSet, also_train: ImageSet, params: Params) -> PreparedImag
         split = clean_split(raw.malignant, group, split, seed)
     images = with_leaks(replace(raw, split=split, group=group), duplicates)
     _check_splits(images)
-    known = find_known(also_train, images, cut)
+    known = find_known(also_train.thumbnails, images.thumbnails, cut)
     return PreparedImages(images, duplicates, also_train.subset(~known), int(known.sum()))
 
 
@@ -147,11 +147,17 @@ def on_clean_split(images: ImageSet, correlation: float, seed: int) -> tuple[Ima
     return clean.subset(split != "test"), clean.subset(split == "test")
 
 
-def find_known(others: ImageSet, images: ImageSet, correlation: float) -> NDArray[np.bool_]:
-    """Return which of `others`, (N,) bool, are near-duplicates of one of `images`."""
+def find_known(
+    others: NDArray[np.uint8], images: NDArray[np.uint8], correlation: float
+) -> NDArray[np.bool_]:
+    """Return which of `others`, (N,) bool, are near-duplicates of one of `images`.
+
+    Args:
+        others, images: thumbnails, (N, 28, 28) and (M, 28, 28).
+    """
     n_images, known = len(images), np.zeros(len(others), dtype=np.bool_)
     if len(others):
-        together = np.concatenate([images.thumbnails, others.thumbnails])
+        together = np.concatenate([images, others])
         pairs = find_near_duplicates(together, correlation).pairs
         across = (pairs[:, 0] < n_images) & (pairs[:, 1] >= n_images)
         known[pairs[across, 1] - n_images] = True

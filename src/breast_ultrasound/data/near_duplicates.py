@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 BLOCK = 2048  # images; a block of correlations takes 16 MB
 SINGLE_PRECISION = 1e-4  # more than float32 errs on a correlation; what is near is computed again
+UNLIKE = 0.05  # of a set's own images that count as unlike it
+MOST_COMPARED = 2000  # images, of which it is found
 SHIFTS = (-1, 0, 1)  # pixels, down and across
 THRESHOLDS = tuple(round(0.90 + 0.01 * i, 2) for i in range(10))  # at which results are compared
 FREQUENCIES = 8  # each way, of the sketch that sorts out most pairs
@@ -202,6 +204,48 @@ def _exact(
             correlation = np.einsum("pd,pd->p", pixels[one], others[other])
             best[int(mirrored), part] = np.maximum(best[int(mirrored), part], correlation)
     return best[0], best[1]
+
+
+def nearest(
+    images: NDArray[np.uint8], others: NDArray[np.uint8], correlation: float
+) -> tuple[NDArray[np.float32], list[int | None]]:
+    """Return how alike each image is to the other one that is most alike, and which that is.
+
+    Args:
+        images: (N, H, W) uint8.
+        others: (M, H, W) uint8, at least one.
+        correlation: from which on it is said which; None below.
+
+    Returns:
+        (N,) correlations in single precision, and N indices of others.
+    """
+    # Few are near-duplicates: single precision, in half the time, tells which may be.
+    best = np.full((len(images), len(others)), -1, dtype=np.float32)
+    for one, other, _ in _alignments(images, others):
+        pixels, beside = (standardise(part).astype(np.float32) for part in (one, other))
+        np.maximum(best, pixels @ beside.T, out=best)
+    highest = best.max(axis=1)
+    found: list[int | None] = [None] * len(images)
+    for i in np.nonzero(highest >= correlation - SINGLE_PRECISION)[0].tolist():
+        exact = best_correlation(images[i : i + 1], others)[0]
+        if exact.max() >= correlation:
+            found[i] = int(exact.argmax())
+    return highest, found
+
+
+def least_alike(images: NDArray[np.uint8], correlation: float) -> float:
+    """Return below which correlation with the nearest image an image is unlike all of a set.
+
+    One in twenty of the set's own images is, near-duplicates of it left out.
+
+    Args:
+        images: (N, H, W) uint8, at least two.
+        correlation: from which on two are near-duplicates.
+    """
+    chosen = np.unique(np.linspace(0, len(images) - 1, MOST_COMPARED).astype(int))
+    alike = best_correlation(images[chosen], images[chosen])
+    alike[alike >= correlation] = -1
+    return round(float(np.quantile(alike.max(axis=1), UNLIKE)), 6)
 
 
 def best_correlation(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:

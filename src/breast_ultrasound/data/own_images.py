@@ -53,14 +53,34 @@ def read_own_images(own: OwnImages, side: int) -> tuple[ImageSet, dict[str, int]
     return images, counts
 
 
-def _of_table(root: Path, own: OwnImages) -> tuple[list[LabelledFile], dict[str, int]]:
-    columns, path = own.columns, root / str(own.table)
-    fields = FIELD.findall(columns.image) or [columns.image]
+def table_places(table: Path, image: str) -> list[Path]:
+    """Return the files that a table names, by row.
+
+    Args:
+        image: the column of their paths beside the table, or a template of columns.
+
+    Raises:
+        InputError: the table is none, or lacks a column, or a path leaves its folder.
+    """
+    columns = read_columns(table, _fields(image))
+    n_rows = len(next(iter(columns.values())))
+    return [_in_folder(table.parent, place, table) for place in _places(image, columns, n_rows)]
+
+
+def _fields(image: str) -> list[str]:
+    """Return the columns that a path is made of."""
+    fields = FIELD.findall(image) or [image]
     if not all(fields):
         raise InputError(
             f"columns.image: expected a column, or a template that names columns as "
-            f"Images/{{ID}}.png does, got {columns.image!r}"
+            f"Images/{{ID}}.png does, got {image!r}"
         )
+    return fields
+
+
+def _of_table(root: Path, own: OwnImages) -> tuple[list[LabelledFile], dict[str, int]]:
+    columns, path = own.columns, root / str(own.table)
+    fields = _fields(columns.image)
     optional = [name for name in (columns.patient, columns.split) if name]
     table = read_columns(path, [*fields, columns.label, *optional, *columns.subgroups])
     n_rows = len(table[columns.label])

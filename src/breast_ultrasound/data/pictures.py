@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from breast_ultrasound.data.dicom import is_dicom, read_dicom
 from breast_ultrasound.files import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset(
     f".{kind}"
     for kind in ("png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "gif", "tif", "tiff", "webp",
-                 "pbm", "pgm", "ppm", "pnm")
+                 "pbm", "pgm", "ppm", "pnm", "dcm", "dicom")
 )  # fmt: skip
 MAX_PIXELS = 50_000_000  # a picture of more is refused before it is decoded
 WIDE = ("I", "F")  # how Pillow's modes of more than 8 bits begin
@@ -116,7 +117,7 @@ def within(path: Path, root: Path) -> Path:
 
 
 @contextmanager
-def open_picture(file: Path) -> Iterator["ImageFile"]:
+def open_picture(file: Path) -> Iterator["Image"]:
     """Open a picture to be decoded within the block.
 
     Raises:
@@ -124,6 +125,9 @@ def open_picture(file: Path) -> Iterator["ImageFile"]:
     """
     from PIL import Image, UnidentifiedImageError
 
+    if is_dicom(file):
+        yield read_dicom(file)
+        return
     bombs = Image.DecompressionBombWarning, Image.DecompressionBombError
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -157,35 +161,6 @@ def _check_picture(file: Path, image: "ImageFile") -> None:
         raise InputError(f"{file}: expected one picture, got {n_frames}; save one of them")
 
 
-def read_pictures(
-    paths: Sequence[Path], side: int, exclude: Sequence[str] = ()
-) -> tuple[list[Path], NDArray[np.uint8], dict[str, int]]:
-    """Read pictures, and all of those in folders.
-
-    Returns:
-        N files, grey images (N, side, side) of them, as bright as they are, and what was left out.
-
-    Raises:
-        InputError: no pictures, or one that `read_picture` refuses.
-    """
-    files: list[Path] = []
-    left_out: Counter[str] = Counter()
-    for path in paths:
-        if path.is_dir():
-            content = look_into(path, path, exclude)
-            files += content.pictures
-            left_out.update(content.counts())
-        else:
-            files.append(path)
-    if not files:
-        kinds = ", ".join(f"{n} {words}" for words, n in left_out.items() if n) or "an empty folder"
-        raise InputError(
-            f"{', '.join(map(str, paths))}: expected pictures ({', '.join(sorted(SUFFIXES))}), "
-            f"got {kinds}"
-        )
-    return files, np.stack([read_picture(file, side) for file in files]), dict(left_out)
-
-
 def read_picture(file: Path, side: int) -> NDArray[np.uint8]:
     """Return a picture as grey (side, side) uint8, as bright as it is; see `to_square`.
 
@@ -204,9 +179,9 @@ def read_picture(file: Path, side: int) -> NDArray[np.uint8]:
     return image
 
 
-def _has_eight_bits(image: "ImageFile") -> bool:
+def _has_eight_bits(image: "Image") -> bool:
     """Tell before decoding: of 16 bits in colour, Pillow keeps the upper 8 of what it calls RGB."""
-    stored = str(image.tile)  # RGB;16B and the like; BGR;16 has 16 bits in all
+    stored = str(getattr(image, "tile", ""))  # RGB;16B and the like; BGR;16 has 16 bits in all
     return not image.mode.startswith(WIDE) and not re.search(";16[BLN]", stored)
 
 
@@ -238,6 +213,14 @@ def to_square(image: "Image", side: int) -> NDArray[np.uint8]:
     # convert("L") would clip. Correlation ignores gain and offset.
     lowest, highest = float(scaled.min()), float(scaled.max())
     return ((scaled - lowest) * (255 / ((highest - lowest) or 1))).round().astype(np.uint8)
+
+
+def array_to_square(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Return an image (H, W), (H, W, 1) or (H, W, 3) as grey (side, side); see `to_square`."""
+    from PIL import Image
+
+    grey = image[..., 0] if image.shape[2:] == (1,) else image
+    return grey if grey.shape == (side, side) else to_square(Image.fromarray(grey), side)
 
 
 def _on_black(image: "Image") -> "Image":

@@ -16,7 +16,7 @@ HISTOGRAM_BINS = 20
 def write_curves(
     models: Mapping[str, Predictions], malignant: NDArray[np.bool_], folder: Path
 ) -> None:
-    """Write ROC, precision–recall, calibration, histogram and confusion of each model.
+    """Write ROC, precision–recall, calibration, risk, histogram and confusion of each model.
 
     Args:
         malignant: (N,) bool, the truth about the images.
@@ -28,6 +28,7 @@ def write_curves(
         bins = calibration_bins(malignant, model.probability)
         columns = ("probability", "share_malignant", "n_images")
         write_csv(folder / f"calibration_{name}.csv", columns, bins)
+        write_risk_coverage(malignant, model.probability, folder / f"risk_coverage_{name}.csv")
         _write_histogram(malignant, model.probability, folder / f"histogram_{name}.csv")
         words = np.array(["benign", "malignant"])
         predicted = (model.probability >= 0.5).astype(int)
@@ -52,6 +53,21 @@ def _write_precision_recall(
     # By rising recall: plots keep the order of rows where recall stays the same.
     rows = zip(recall[::-1].tolist(), precision[::-1].tolist(), strict=True)
     write_csv(path, ("recall", "precision"), rows)
+
+
+def write_risk_coverage(
+    malignant: NDArray[np.bool_], probability: NDArray[np.float64], path: Path
+) -> None:
+    """Write the share of wrong decisions among the images that are kept, by the share kept.
+
+    The others, whose probability is nearest to ½, are referred to a reader (El-Yaniv and Wiener
+    2010, https://jmlr.org/papers/v11/el-yaniv10a.html).
+    """
+    order = np.argsort(-np.abs(probability - 0.5), kind="stable")
+    wrong = ((probability >= 0.5) != malignant)[order]
+    kept = np.arange(1, len(order) + 1)
+    rows = zip((kept / len(order)).tolist(), (wrong.cumsum() / kept).tolist(), strict=True)
+    write_csv(path, ("coverage", "risk"), rows)
 
 
 def _write_histogram(

@@ -1,102 +1,96 @@
 """Predictions for people: of one image each, and which of them the model may remember."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from breast_ultrasound.data.image_set import ImageSet, thumbnails_of
-from breast_ultrasound.data.near_duplicates import best_correlation
-from breast_ultrasound.files import InputError
+from breast_ultrasound.data.image_set import thumbnails_of
+from breast_ultrasound.data.near_duplicates import nearest
 from breast_ultrasound.model.arithmetic import Device
 from breast_ultrasound.model.artifact import TrainedModel
-from breast_ultrasound.model.classifier import predict
-from breast_ultrasound.runs.run import digest_of
+from breast_ultrasound.model.classifier import PREDICTION_BATCH, predict
 
-COLUMNS = [
-    "picture",
-    "malignant_probability",
-    "lowest",
-    "highest",
-    "malignant",
-    "dev_near_duplicate",
-]
+Image = tuple[str, NDArray[np.uint8]]  # its name, and (S, S) greys
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one picture.
+    """What a model says of one image.
 
     Attributes:
+        image: its name.
         probability: of malignant, calibrated, in [0, 1].
         threshold: from which on malignant is predicted.
         lowest, highest: that of single networks of the ensemble, with the same calibration.
-        near_duplicate: index of the dev image that the picture is a near-duplicate of, the nearest
+        near_duplicate: index of the dev image that the image is a near-duplicate of, the nearest
             one. The final model has learned from all of dev, others from a subset. None: there is
-            no such image.
+            no such image, or it was not looked for.
+        unlike: whether the image is unlike all that the model learned from, as far as is known.
     """
 
+    image: str
     probability: float
     threshold: float
     lowest: float
     highest: float
     near_duplicate: int | None
+    unlike: bool
 
     @property
     def malignant(self) -> bool:
         """Whether malignant is predicted, at the operating point asked for."""
         return self.probability >= self.threshold
 
-    def __str__(self) -> str:
-        predicted = "malignant" if self.malignant else "not malignant"
-        words = (
-            f"{predicted}, probability of malignant {self.probability:.2f} "
-            f"(networks from {self.lowest:.2f} to {self.highest:.2f})"
-        )
-        return words + (
-            ""
-            if self.near_duplicate is None
-            else f"; near-duplicate of dev image {self.near_duplicate}"
-        )
-
-    def row(self, picture: Path) -> list[Any]:
-        """Return the cells of `COLUMNS`."""
-        duplicate = "" if self.near_duplicate is None else self.near_duplicate
-        scores = self.probability, self.lowest, self.highest
-        return [str(picture), *scores, int(self.malignant), duplicate]
+    def row(self) -> dict[str, Any]:
+        """Return it by the names of the columns of a table; an empty cell is None."""
+        return {
+            "image": self.image,
+            "malignant_probability": self.probability,
+            "lowest": self.lowest,
+            "highest": self.highest,
+            "malignant": int(self.malignant),
+            "dev_near_duplicate": self.near_duplicate,
+            "unlike_learned": int(self.unlike),
+        }
 
 
 def predict_images(
-    images: NDArray[np.uint8],
+    images: Iterable[Image],
     model: TrainedModel,
-    dev: ImageSet,
+    known: NDArray[np.uint8] | None,
     threshold: float = 0.5,
     device: Device = "cpu",
-) -> list[Prediction]:
-    """Predict images, and look for those in dev that the model may remember.
+) -> Iterator[Prediction]:
+    """Predict images, batch by batch, and look for those that the model may remember.
 
     Args:
-        images: (N, S, S) uint8, grey, of the model's size.
-        dev: the set that the model was trained on, or on a subset of.
+        images: of the model's size.
+        known: (K, 28, 28) uint8, thumbnails of dev; None looks for none.
         threshold: the probability from which on malignant is predicted.
-
-    Raises:
-        InputError: the model's set was another.
     """
-    if model.card.data != digest_of({"images": dev.images, "malignant": dev.malignant}):
-        raise InputError(
-            "--dev: expected the dev images of the model's pipeline, got others; give their file"
-        )
-    predictions = predict(model.classifier(), images, device)
-    similarity = best_correlation(thumbnails_of(images), dev.thumbnails)
-    known = similarity.max(axis=1) >= model.card.near_duplicate_correlation
-    duplicates = [
-        int(i) if k else None for i, k in zip(similarity.argmax(axis=1), known, strict=True)
-    ]
-    rows = zip(predictions.probability, predictions.member_probability.T, duplicates, strict=True)
-    return [
-        Prediction(float(p), threshold, float(members.min()), float(members.max()), duplicate)
-        for p, members, duplicate in rows
-    ]
+    classifier, cut = model.classifier(), model.card.near_duplicate_correlation
+    limit = model.card.unlike_below
+    rest = iter(images)
+    while batch := list(islice(rest, PREDICTION_BATCH)):
+        greys = np.stack([grey for _, grey in batch])
+        predictions = predict(classifier, greys, device)
+        alike, duplicates = _compared(greys, known, cut)
+        members = predictions.member_probability
+        for i, (name, _) in enumerate(batch):
+            lowest, highest = float(members[:, i].min()), float(members[:, i].max())
+            probability = float(predictions.probability[i])
+            unlike = limit is not None and bool(alike[i] < limit)
+            yield Prediction(name, probability, threshold, lowest, highest, duplicates[i], unlike)
+
+
+def _compared(
+    images: NDArray[np.uint8], known: NDArray[np.uint8] | None, cut: float
+) -> tuple[NDArray[np.float32], list[int | None]]:
+    """Return how alike each image is to the nearest known one, and which near-duplicate it has."""
+    if known is None:
+        return np.ones(len(images), dtype=np.float32), [None] * len(images)
+    return nearest(thumbnails_of(images), known, cut)

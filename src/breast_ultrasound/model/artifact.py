@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from breast_ultrasound.data.image_set import THUMBNAIL
 from breast_ultrasound.data.pictures import TRANSFORM
 from breast_ultrasound.files import InputError, atomic, read_json
 from breast_ultrasound.model.classifier import Classifier
@@ -19,6 +21,7 @@ from breast_ultrasound.model.training import TrainingConfig, network_of
 from breast_ultrasound.params import Section, Side
 
 CARD = "model.json"
+KNOWN = "known.safetensors"
 
 
 class ModelCard(Section):
@@ -30,6 +33,8 @@ class ModelCard(Section):
         image_size: pixels a side, of the images that it scores.
         transform: how a picture of another size becomes such an image.
         near_duplicate_correlation: from which an image counts as one that it learned from.
+        unlike_below: correlation with the most similar image that it learned from, below which an
+            image is unlike all of them; None where it keeps no thumbnails.
         seeds: of each member, in order.
         operating_points: probabilities from which malignant is predicted, by name; `half` is ½.
         temperature, offset: logits / temperature + offset is the log odds of malignant.
@@ -40,12 +45,13 @@ class ModelCard(Section):
             configuration, calibrated on the same scores; `val_auc` is the best epoch's.
     """
 
-    format_version: Literal[2] = 2
+    format_version: Literal[3] = 3
     config: TrainingConfig
     image_size: Side
     transform: str
     near_duplicate_correlation: float
     seeds: list[int]
+    unlike_below: float | None
     operating_points: dict[str, float]
     temperature: float
     offset: float
@@ -57,10 +63,17 @@ class ModelCard(Section):
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model as its folder holds it."""
+    """A model as its folder holds it.
+
+    Attributes:
+        weights: of each member, by name.
+        known: (K, 28, 28) uint8, thumbnails of the images that its data set learns from, by which
+            near-duplicates of them are recognised; None where the images are not for everybody.
+    """
 
     card: ModelCard
-    weights: Sequence[Mapping[str, NDArray[Any]]]  # of each member, by name
+    weights: Sequence[Mapping[str, NDArray[Any]]]
+    known: NDArray[np.uint8] | None = None
 
     def classifier(self) -> Classifier:
         """Return the module that scores images."""
@@ -75,10 +88,13 @@ class TrainedModel:
 
 
 def save_model(folder: Path, model: TrainedModel) -> None:
-    """Write the members' weights, then the card."""
+    """Write the members' weights and the thumbnails, then the card."""
     for i, weights in enumerate(model.weights):
         with atomic(folder / f"member_{i}.safetensors") as temporary:
             temporary.write_bytes(save(dict(weights)))
+    if model.known is not None:
+        with atomic(folder / KNOWN) as temporary:
+            temporary.write_bytes(save({"thumbnails": model.known}))
     # Full precision, unlike metrics: the calibration must decide as it was chosen.
     with atomic(folder / CARD) as temporary:
         temporary.write_text(model.card.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -108,7 +124,21 @@ def load_model(folder: Path) -> TrainedModel:
             raise InputError(f"{weights}: no such file; train the model again") from None
         except SafetensorError as error:
             raise InputError(f"{weights}: damaged ({error}); train the model again") from None
-    return TrainedModel(card, members)
+    return TrainedModel(card, members, _read_known(folder / KNOWN))
+
+
+def _read_known(path: Path) -> NDArray[np.uint8] | None:
+    """Return the thumbnails that a model keeps, or None."""
+    try:
+        arrays = load_file(path)
+    except FileNotFoundError:
+        return None
+    except SafetensorError as error:
+        raise InputError(f"{path}: damaged ({error}); train the model again") from None
+    known = arrays.get("thumbnails")
+    if known is None or known.dtype != np.uint8 or known.shape[1:] != (THUMBNAIL, THUMBNAIL):
+        raise InputError(f"{path}: expected thumbnails of 28 pixels; train the model again")
+    return known
 
 
 def _check_transform(path: Path, card: ModelCard) -> None:

@@ -90,7 +90,7 @@ def external_predictions(
             said = predict(classifier, images.images, resources.device).probability
             scored.append(ScoredImages(f"BreastMNIST, {name}", words, images, said))
     cut = params.preprocess.near_duplicate_correlation
-    elsewhere = busbra.subset(~find_known(busbra, joined([dev, test]), cut))
+    elsewhere = busbra.subset(~find_known(busbra.thumbnails, joined([dev, test]).thumbnails, cut))
     for words, learned in (("BUS-BRA", elsewhere), ("both", joined([dev, elsewhere]))):
         scored += _on_folds(words, config, learned, test, params, resources)
     return [*scored, *_leak_free(scored)]

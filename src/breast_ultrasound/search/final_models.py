@@ -90,6 +90,7 @@ def _card(
         image_size=execute.images.shape[1],
         transform=TRANSFORM,
         near_duplicate_correlation=near_duplicate_correlation,
+        unlike_below=None,
         seeds=[run.seed for run in runs],
         operating_points=dict(points),
         temperature=calibration.temperature,
