@@ -33,7 +33,7 @@ def _named(images: np.ndarray) -> list[tuple[str, np.ndarray]]:
 def test_a_prediction_is_what_the_model_says_of_one_image(
     model: TrainedModel, dev: ImageSet
 ) -> None:
-    images = np.tile(dev.images, (4, 1, 1))  # several batches
+    images = np.tile(dev.images[:65], (4, 1, 1))  # two batches
     assert len(images) > 256
     expected = predict(model.classifier(), images, "cpu")
     rows = list(predict_images(_named(images), model, dev.thumbnails))
@@ -43,7 +43,7 @@ def test_a_prediction_is_what_the_model_says_of_one_image(
     np.testing.assert_allclose([row.highest for row in rows], highest, atol=1e-6)
     assert [row.image for row in rows] == [str(i) for i in range(len(images))]
     for threshold in (0.5, 0.3):
-        rows = list(predict_images(_named(images), model, None, threshold))
+        rows = list(predict_images(_named(images[:9]), model, None, threshold))
         assert [row.malignant for row in rows] == [row.probability >= threshold for row in rows]
 
 

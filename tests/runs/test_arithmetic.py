@@ -49,7 +49,9 @@ def test_portable_trainings_come_again_after_others_in_one_process(plain: Rows) 
     assert native["trained_on"].startswith("fp32: cpu ")
 
 
-@pytest.mark.parametrize("name", ["ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA"])
+@pytest.mark.parametrize(
+    "name", ["ATEN_CPU_CAPABILITY", pytest.param("ONEDNN_MAX_CPU_ISA", marks=pytest.mark.slow)]
+)
 def test_portable_trainings_are_the_same_whatever_is_set(plain: Rows, name: str) -> None:
     assert _train(["portable"], **{name: LIMITING[name]}) == plain[:1]
 

@@ -34,6 +34,7 @@ def export(
     from breast_ultrasound.model.export import export_onnx
 
     check_outputs([file], [test])
+    file.parent.mkdir(parents=True, exist_ok=True)  # before the work, where it cannot be made
     images, words = _images(test, trained.card.image_size)
     difference = export_onnx(trained, images, file)
     say_model(model, folder)
