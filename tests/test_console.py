@@ -120,7 +120,8 @@ def talking(to: str, *arguments: str, pipe: int = subprocess.PIPE, **env: str) -
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **env},
         check=False,
         text=True,
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, to: pipe},  # type: ignore[call-overload]
+        stdout=pipe if to == "stdout" else subprocess.PIPE,
+        stderr=pipe if to == "stderr" else subprocess.PIPE,
     )
     return (done.stdout if to == "stderr" else done.stderr), done.returncode
 

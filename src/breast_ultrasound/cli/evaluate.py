@@ -12,8 +12,8 @@ from breast_ultrasound.cli.options import (
     Exclude,
     Model,
     check_outputs,
-    find_model,
     known_thumbnails,
+    open_model,
     say_left_out,
     say_model,
 )
@@ -73,13 +73,11 @@ def evaluate(
     """Score a trained model on labelled images, per image and per patient, with intervals."""
     from breast_ultrasound.evaluation.external import evaluate_images
     from breast_ultrasound.files import write_csv, write_json
-    from breast_ultrasound.model.artifact import load_model
     from breast_ultrasound.params import EvaluateParams
 
     columns = _names(by)
     own = own_images(images, image, label, patient, columns, malignant, benign, exclude or [])
-    folder = find_model(model)
-    trained = load_model(folder)
+    folder, trained = open_model(model)
     scored, members, scored_on = _predict(own, trained, str(images), dev, [json, csv], plot)
     interval = EvaluateParams(n_bootstrap=bootstrap, confidence=0.95)
     points = trained.card.operating_points

@@ -11,7 +11,7 @@ from breast_ultrasound.cli.options import (
     Images,
     Model,
     check_outputs,
-    find_model,
+    open_model,
     say_left_out,
     say_model,
 )
@@ -29,12 +29,7 @@ def explain(
 
     Red: where the image is blurred there, the model's logit of malignant falls; blue: it rises.
     """
-    from breast_ultrasound.model.arithmetic import limit_process
-    from breast_ultrasound.model.artifact import load_model
-
-    folder = find_model(model)
-    trained = load_model(folder)
-    limit_process(trained.card.config.training.arithmetic, "cpu")
+    folder, trained = open_model(model)
 
     from breast_ultrasound.data.streams import find_images
     from breast_ultrasound.evaluation.explanation import draw, maps_of

@@ -7,7 +7,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from breast_ultrasound.cli.options import Model, check_outputs, find_model, say_model
+from breast_ultrasound.cli.options import Model, check_outputs, open_model, say_model
 from breast_ultrasound.files import InputError
 
 N_PHANTOMS = 156  # images to hold the file against torch on, where there is no test set
@@ -24,12 +24,7 @@ def export(
 
     Its input is `images`, uint8 [N, S, S]: grey, the centre square scaled to the model's size.
     """
-    from breast_ultrasound.model.arithmetic import limit_process
-    from breast_ultrasound.model.artifact import load_model
-
-    folder = find_model(model)
-    trained = load_model(folder)
-    limit_process(trained.card.config.training.arithmetic, "cpu")
+    folder, trained = open_model(model)
 
     from breast_ultrasound.model.export import export_onnx
 

@@ -52,12 +52,23 @@ def say_left_out(left_out: Mapping[str, int]) -> None:
         typer.echo(f"not looked at: {printable(words)}", err=True)
 
 
-def find_model(given: Path | None) -> Path:
-    """Return the folder of the model to ask: the given one, else the project's own or the shipped.
+def open_model(given: Path | None) -> "tuple[Path, TrainedModel]":
+    """Return the model to ask and its folder; this process is limited to its arithmetic.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or a part is missing or damaged.
     """
+    from breast_ultrasound.model.arithmetic import limit_process
+    from breast_ultrasound.model.artifact import load_model
+
+    folder = _find_model(given)
+    trained = load_model(folder)
+    limit_process(trained.card.config.training.arithmetic, "cpu")
+    return folder, trained
+
+
+def _find_model(given: Path | None) -> Path:
+    """Return the given folder, else that of the project's own model, else of the shipped one."""
     if given is not None:
         return given
     for folder in MODELS:

@@ -15,9 +15,9 @@ from breast_ultrasound.cli.options import (
     ImageColumn,
     Images,
     Model,
-    find_model,
     find_operating_point,
     known_thumbnails,
+    open_model,
     say_left_out,
     say_model,
 )
@@ -47,13 +47,8 @@ def predict(
 
     Predictions go to stdout as they are made, whatever else is to say to stderr.
     """
-    from breast_ultrasound.model.arithmetic import limit_process
-    from breast_ultrasound.model.artifact import load_model
-
-    folder = find_model(model)
-    trained = load_model(folder)
+    folder, trained = open_model(model)
     threshold = find_operating_point(trained.card.operating_points, operating_point)
-    limit_process(trained.card.config.training.arithmetic, "cpu")
 
     from breast_ultrasound.data.streams import find_images
     from breast_ultrasound.evaluation.prediction import predict_images

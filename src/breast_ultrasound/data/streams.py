@@ -23,6 +23,7 @@ class Stream:
         files: that are read.
         n_images: how many there are.
         left_out: what of the folders was left out, numbers by words.
+        arrays: names of those that are images, by npz file.
     """
 
     files: list[Path] = field(default_factory=list)
