@@ -1,0 +1,63 @@
+"""Outputs that cannot be written, or would be over what is read."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from breast_ultrasound.data.phantom import make_phantoms
+from breast_ultrasound.files import write_arrays
+from tests.stages.bad_inputs.cases import Prepare, add, case
+
+
+def write_pictures(folder: Path) -> Path:
+    """Make a set of two splits of noise; return one picture, for a test to spoil."""
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        split = folder / "set" / ("train" if i < 4 else "test")
+        split.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (28, 28)).astype("u1")).save(split / f"{i}.png")
+    return folder / "set" / "train" / "0.png"
+
+
+def of_pictures(*arguments: str) -> Prepare:
+    """Give arguments beside a set of pictures, none of them spoilt."""
+
+    def prepare(folder: Path) -> list[str]:
+        write_pictures(folder)
+        return ["set", *arguments]
+
+    return prepare
+
+
+add("audit", "a folder for an output", of_pictures("--json", "set"))
+
+
+@case("resplit", "the file itself as output")
+def _(folder: Path) -> list[str]:
+    write_arrays(folder / "a.npz", make_phantoms(90, seed=0))
+    return ["a.npz", "a.npz"]
+
+
+@case("download", "a file where a folder should be")
+def _(folder: Path) -> list[str]:
+    (folder / "taken").write_text("")
+    return ["--out", "taken/breastmnist.npz"]
+
+
+@case("download", "a folder that cannot be written")
+def _(folder: Path) -> list[str]:
+    return ["--out", "/proc/here/breastmnist.npz"]  # not by root either
+
+
+@case("cross_validate", "a cache folder that cannot be written")
+def _(folder: Path) -> list[str]:
+    return ["--cache", "/proc/here"]
+
+
+@case("cache", "a cache in a home that is not there")
+def _(folder: Path) -> list[str]:
+    return ["--cache", "~nobody-at-all/c"]
+
+
+add("cache prune", "an argument too many", lambda _: ["everything"])
