@@ -32,6 +32,7 @@ from breast_ultrasound.search.cross_validation import cross_validate
 from breast_ultrasound.search.final_models import read_out_of_fold
 from breast_ultrasound.search.fold_runs import run_on, start_config
 from breast_ultrasound.search.grid import apply_setting
+from tests.sheets import pixels
 from tests.stages.reads import BOTH, STAGES, Reads, call, outputs
 from tools.workspace import ROOT, TINY, stage_command, write_params
 
@@ -199,6 +200,26 @@ def test_each_model_is_scored_under_its_own_name(
     assert call("evaluate").exit_code == 0
     after = _auc_by_model(tmp_path)
     assert {model for model in before if before[model] != after[model]} == {name}
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_of_own_images_neither_model_nor_figure_keeps_any_unless_asked(
+    shown: bool, finished: tuple[Path, Reads], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("data", "models"):
+        shutil.copytree(finished[0] / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BREAST_ULTRASOUND_CACHE", str(finished[0] / "cache"))
+    write_params(tmp_path / "params.yaml", TINY, {"data": {"name": "images", "show_images": shown}})
+    for model in ("baseline", "final"):
+        shutil.rmtree(tmp_path / "models" / model)
+    for stage in ("train_final", "evaluate"):
+        result = call(stage)
+        assert result.exit_code == 0, result.output
+    for model in ("baseline", "final"):
+        assert (tmp_path / "models" / model / "known.safetensors").exists() == shown
+    high, _, _ = pixels(tmp_path / "plots" / "test" / "maps.png").shape
+    assert (high > 150) == shown
 
 
 def _auc_by_model(folder: Path) -> dict[str, float]:
