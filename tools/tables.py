@@ -266,6 +266,20 @@ def subgroups(read: Read) -> list[str]:
                   "both: AUC", "sensitivity", "specificity"], rows)  # fmt: skip
 
 
+def resolution(read: Read) -> list[str]:
+    """Return what images of each size score."""
+    sizes, rows = metrics(read, "studies/resolution"), []
+    smallest = sizes["28"]["flops"]
+    names = ("dev_folds", "test", "leak_free_test", "BUS_BRA")
+    for side, size in sizes.items():
+        if side != "trained_on":
+            scores = [interval(size.get(name, {}), "auc") for name in names]
+            share = f"{size['flops'] / smallest:.1f}"
+            rows.append([side, f"`{size['stem']}`", f"{size['lr']:g}", share, *scores])
+    return table(["pixels", "stem", "learning rate", "FLOPs, of 28", "dev, folds", "test",
+                  "leak-free test", "BUS-BRA"], rows)  # fmt: skip
+
+
 def looks(read: Read) -> list[str]:
     """Return how much of the maps lies on lesions."""
     found, rows = metrics(read, "studies/explanations"), []
@@ -300,7 +314,8 @@ def _ends(row: Mapping[str, str], name: str) -> str:
 BLOCKS: dict[str, Callable[[Read], list[str]]] = {
     block.__name__: block
     for block in (data, results, trainings, bands, copies, agreement, cuts, subsets, effects,
-                  by_image, augmentation, references, external, subgroups, looks, unlike)
+                  by_image, augmentation, references, external, subgroups, resolution, looks,
+                  unlike)
 }  # fmt: skip
 
 
