@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
-setup: $(INSTALLED) ## Create .venv with the pinned packages; nothing to do when it is current
+setup: $(INSTALLED) .dvc/plots.html ## Create .venv with the pinned packages; nothing to do when it is current
 
 .PHONY: moved
 moved:
@@ -25,6 +25,10 @@ $(INSTALLED): pyproject.toml constraints.txt $(MOVED)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@(cd .venv && pwd -P) > $(INSTALLED)
+
+# For `dvc plots show` without the internet.
+.dvc/plots.html: $(INSTALLED) tools/offline_plots.py
+	$(BIN)/python -m tools.offline_plots
 
 repro: setup ## Run the pipeline on the real data: only what changed
 	dvc repro

@@ -17,9 +17,12 @@ def project(tmp_path: Path) -> Path:
     """A project after `make setup`, in a folder with spaces."""
     folder = tmp_path.resolve() / "the project"
     (folder / ".venv").mkdir(parents=True)
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
-        shutil.copy2(ROOT / name, folder)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "tools/offline_plots.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv" / ".installed").write_text(f"{folder / '.venv'}\n")
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc/plots.html").write_text("made by set-up\n")
     return folder
 
 
