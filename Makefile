@@ -7,7 +7,7 @@ MOVED := $(if $(MADE_IN),$(if $(subst |$(realpath .venv)|,,|$(MADE_IN)|),moved))
 # The stages run as `python -m …`: that python must be the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test lint check experiments demo bench studies official-recipe resolution docs release test-slow test-cpus test-faults audit-packages
+.PHONY: help setup repro test lint check experiments demo bench studies official-recipe resolution report docs release test-slow test-cpus test-faults audit-packages
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -64,7 +64,7 @@ bench: setup ## Time the pipeline beside the official recipe, half an hour; then
 	python -m benchmarks.prediction
 
 # All studies but official_recipe and resolution, which take long.
-STUDIES := duplicates leakage external explanations unlike augmentation references clean_split
+STUDIES := duplicates leakage external explanations unlike augmentation references clean_split report
 
 studies: repro ## Run the studies: questions about the data and the method, an hour at most
 	dvc repro --keep-going $(STUDIES:%=studies/dvc.yaml:%)
@@ -74,6 +74,9 @@ official-recipe: repro ## Cross-validate the official recipe on the same folds, 
 
 resolution: repro ## Compare 28, 64, 128 and 224 pixels on the same folds, over half an hour
 	dvc repro studies/dvc.yaml:resolution
+
+report: repro ## Write all results as one page, report.html; of the studies as they were last run
+	dvc repro --single-item studies/dvc.yaml:report
 
 docs: setup ## Write the tables of the documents from metrics and plots
 	python -m tools.tables

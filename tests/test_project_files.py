@@ -16,6 +16,7 @@ import yaml
 from dvc_render.vega_templates import TEMPLATES
 
 from breast_ultrasound.model.training import TrainingConfig
+from breast_ultrasound.report import results
 from breast_ultrasound.search.grid import Candidate, ranking_rows
 from breast_ultrasound.search.learning_rate import Trial, trial_rows
 from tests.imports import PACKAGE, all_imports, direct_imports
@@ -34,6 +35,7 @@ LAYERS = (
     "cli",
     "scripting",
     "console",
+    "report",
     "search",
     "evaluation",
     "runs",
@@ -68,7 +70,21 @@ def test_deps_are_the_inputs_and_exactly_the_modules_imported(stage: str) -> Non
         own |= {"params.yaml", "${data.images}", "${data.also_train.images}"}
     if stage in STUDIES:
         own.add("studies/__init__.py")
+    if stage == "report":
+        own |= _shown_by_the_report()
     assert set(BOTH[stage]["deps"]) == inputs | modules | own
+
+
+def _shown_by_the_report() -> set[str]:
+    """Return what the page shows, as its stage depends on it, and what it is made with."""
+    metrics = {f"metrics/{name}.json" for name in (*results.METRICS, *results.STUDIES)}
+    ends = {name for stage in BOTH.values() for name in _outputs(stage)}
+    tables = {f"plots/{name}.csv" for name in results.TABLES}
+    holding = {
+        end for end in ends for table in tables if table == end or table.startswith(f"{end}/")
+    }
+    templates = (ROOT / "src" / PACKAGE / "report/templates").iterdir()
+    return metrics | holding | {"params.yaml"} | {str(p.relative_to(ROOT)) for p in templates}
 
 
 def test_every_script_is_a_stage_under_its_own_name() -> None:
@@ -93,7 +109,7 @@ def test_every_stage_is_described_and_keeps_metrics_and_plots_in_git() -> None:
         assert len(stage["desc"]) > 20
         for entry in [*stage.get("outs", []), *stage.get("metrics", [])]:
             name = _names([entry])[0]
-            if name.startswith(("metrics/", "plots/")):
+            if name.startswith(("metrics/", "plots/", "report")):
                 assert entry[name] == {"cache": False}
             else:
                 assert isinstance(entry, str)
@@ -102,7 +118,15 @@ def test_every_stage_is_described_and_keeps_metrics_and_plots_in_git() -> None:
 def test_few_depend_on_the_test_images() -> None:
     """One stage of the pipeline, and the studies whose question is about test images."""
     readers = {name for name, stage in BOTH.items() if "data/processed/test.npz" in stage["deps"]}
-    assert readers == {"evaluate", "leakage", "augmentation", "external", "resolution", "unlike"}
+    assert readers == {
+        "evaluate",
+        "leakage",
+        "augmentation",
+        "external",
+        "resolution",
+        "unlike",
+        "report",
+    }
     raw = {name for name, stage in STAGES.items() if "data/raw/images.npz" in stage["deps"]}
     assert raw == {"preprocess"}
 
@@ -115,11 +139,11 @@ def test_no_test_reads_metrics_or_plots_of_the_checkout() -> None:
             assert not reading.search(path.read_text()), path
 
 
-def test_nothing_depends_on_evaluate_or_on_a_study() -> None:
+def test_nothing_but_the_report_depends_on_evaluate_or_on_a_study() -> None:
     ends = {name for stage in STUDIES.values() for name in _outputs(stage)}
     ends |= set(_outputs(STAGES["evaluate"]))
-    for stage in BOTH.values():
-        for dep in stage["deps"]:
+    for name, stage in BOTH.items():
+        for dep in stage["deps"] if name != "report" else []:
             assert not any(dep == end or dep.startswith(f"{end}/") for end in ends), dep
 
 
@@ -208,9 +232,8 @@ def test_constraints_pin_every_dependency() -> None:
     for entry in [*project["dependencies"], *chain(*extras.values())]:
         name = re.split(r"[<>=[]", entry)[0].lower()
         assert name in pinned | {project["name"]}, entry
-    assert (
-        f"{project['name']}[pipeline,studies,onnx,dicom]" in extras["dev"]
-    )  # `make setup` installs it all
+    everything = f"{project['name']}[pipeline,studies,onnx,report,dicom]"
+    assert everything in extras["dev"]  # `make setup` installs it all
     assert "://" not in text
 
 

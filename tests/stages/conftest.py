@@ -52,7 +52,7 @@ def studied(
     The official recipe trains for one epoch.
     """
     folder = tmp_path_factory.mktemp("studies")
-    for name in ("data", "models"):
+    for name in ("data", "metrics", "models", "plots"):
         shutil.copytree(finished[0] / name, folder / name)
     # One thread: beside other tests, many would wait for each other.
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):

@@ -97,6 +97,7 @@ def test_the_table_is_of_these_inputs_to_every_command() -> None:
         "predict",
         "explain",
         "export",
+        "report",
         "breast-ultrasound evaluate",
         "audit",
         "resplit",

@@ -3,14 +3,21 @@
 import csv
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
 
 from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.evaluation.model_scores import subsets_of
-from tests.stages.reads import STUDIES, Reads, call, outputs
+from breast_ultrasound.model.artifact import load_model
+from breast_ultrasound.model.classifier import predict
+from tests.browser import Visit, needs_chromium, visit
+from tests.stages.reads import BOTH, STUDIES, Reads, call, outputs
 from tools.model_card import card
 from tools.workspace import ROOT, TINY, write_params
 
@@ -19,9 +26,9 @@ def test_every_study_writes_what_its_pipeline_says_and_nothing_else(
     studied: tuple[Path, Reads], finished: tuple[Path, Reads]
 ) -> None:
     folder, _ = studied
-    named = {name for study in STUDIES for name in outputs(study)}
-    for name in named:
+    for name in [name for study in STUDIES for name in outputs(study)]:
         assert (folder / name).exists(), name
+    named = {name for stage in BOTH for name in outputs(stage)}
     for kind in ("metrics", "plots"):
         for path in (folder / kind).rglob("*"):
             relative = path.relative_to(folder)
@@ -170,3 +177,76 @@ def test_the_card_of_a_shipped_model_states_the_metrics(
     for point, value in model["operating_points"].items():
         assert f"| {point} | {value:.3f} |" in body
     assert "$" not in body
+
+
+@pytest.fixture
+def seen(studied: tuple[Path, Reads]) -> Iterator[Visit]:
+    with visit((studied[0] / "report.html").as_uri()) as page:
+        page.page.wait_for_selector("#chart-decision svg")
+        yield page
+
+
+def confusion(page: Page) -> list[int]:
+    return [int(page.inner_text(f"#{name}")) for name in ("tp", "fn", "fp", "tn")]
+
+
+@needs_chromium
+def test_all_charts_are_drawn_without_an_error_and_nothing_is_fetched(seen: Visit) -> None:
+    charts = seen.page.query_selector_all(".chart")
+    assert len(charts) >= 8
+    assert all(chart.query_selector("svg") for chart in charts)
+    assert not seen.errors
+    assert not seen.outside
+
+
+@needs_chromium
+def test_the_slider_moves_the_numbers_to_the_right_ones(
+    seen: Visit, studied: tuple[Path, Reads]
+) -> None:
+    folder, page = studied[0], seen.page
+    images, model = (
+        ImageSet.load(folder / "data/processed/test.npz"),
+        load_model(folder / "models/final"),
+    )
+    probability = predict(model.classifier(), images.images, "cpu").probability
+    for threshold in (0.2, float(np.median(probability)), 0.9):
+        page.eval_on_selector(
+            "#threshold",
+            "(e, value) => { e.value = value; e.dispatchEvent(new Event('input')); }",
+            threshold,
+        )
+        page.fill("#prevalence", "10")
+        said = probability.round(6) >= threshold
+        hit, miss = int((said & images.malignant).sum()), int((~said & images.malignant).sum())
+        alarm, well = int((said & ~images.malignant).sum()), int((~said & ~images.malignant).sum())
+        assert confusion(page) == [hit, miss, alarm, well]
+        sensitivity, specificity = hit / (hit + miss), well / (well + alarm)
+        assert page.inner_text("#sensitivity") == f"{sensitivity:.3f}"
+        true, false = 0.1 * sensitivity, 0.9 * (1 - specificity)
+        expected = f"{true / (true + false):.3f}" if true + false else "–"
+        assert page.inner_text("#ppv") == expected
+
+
+@needs_chromium
+def test_the_keyboard_moves_the_slider_and_the_buttons(seen: Visit) -> None:
+    page = seen.page
+    page.focus("#threshold")
+    before = page.inner_text("#threshold-value")
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#threshold-value") != before
+    page.focus("button[data-threshold]")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#threshold-value") == "0.500"
+
+
+@needs_chromium
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(studied: tuple[Path, Reads], scheme: str) -> None:
+    address = (studied[0] / "report.html").as_uri()
+    options = {"color_scheme": scheme, "bypass_csp": True}
+    with visit(address, **options, viewport={"width": 390, "height": 800}) as phone:
+        phone.page.wait_for_selector("#chart-decision svg")
+        found = Axe().run(phone.page).response["violations"]
+        serious = [row["id"] for row in found if row["impact"] in {"serious", "critical"}]
+        assert not serious
+        assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390

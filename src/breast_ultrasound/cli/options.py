@@ -1,6 +1,7 @@
 """What the subcommands share: options, and the check of what they write."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,17 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option(help="Pattern of paths to leave out, as '*_old/*'; may be given several times."),
 ]
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Say which extra brings a package that is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{error.name}: no such package; run pip install '.[{extra}]' in the project's folder"
+        ) from None
 
 
 def say_left_out(left_out: Mapping[str, int]) -> None:

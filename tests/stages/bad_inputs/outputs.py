@@ -61,3 +61,38 @@ def _(folder: Path) -> list[str]:
 
 
 add("cache prune", "an argument too many", lambda _: ["everything"])
+
+
+@case("report", "a folder without results")
+def _(folder: Path) -> list[str]:
+    (folder / "metrics/evaluate.json").unlink()
+    return []
+
+
+@case("report", "metrics of another version")
+def _(folder: Path) -> list[str]:
+    (folder / "metrics/evaluate.json").write_text('{"auc": 0.9}')
+    return []
+
+
+@case("report", "metrics that are cut off")
+def _(folder: Path) -> list[str]:
+    file = folder / "metrics/evaluate.json"
+    file.write_text(file.read_text()[:200])
+    return []
+
+
+@case("report", "parameters that are no YAML")
+def _(folder: Path) -> list[str]:
+    (folder / "params.yaml").write_text("data: {")
+    return []
+
+
+add("report", "test images that are not there", lambda _: ["--test", "gone.npz"])
+add("report", "a model that is not there", lambda _: ["--model", "gone"])
+add(
+    "report",
+    "an output in a folder that cannot be written",
+    lambda _: ["--out", "/proc/here/a.html"],
+)
+add("report", "an output over the images", lambda _: ["--out", "data/processed/test.npz"])

@@ -1,0 +1,1 @@
+"""The page of results: what the pipeline and its studies found, for people without DVC."""
