@@ -33,6 +33,7 @@ CODE = ("src", "stages", "studies", "tools", "benchmarks", "tests")
 # Who may import whom: each layer only those after it.
 LAYERS = (
     "cli",
+    "web",
     "scripting",
     "console",
     "report",
@@ -232,7 +233,7 @@ def test_constraints_pin_every_dependency() -> None:
     for entry in [*project["dependencies"], *chain(*extras.values())]:
         name = re.split(r"[<>=[]", entry)[0].lower()
         assert name in pinned | {project["name"]}, entry
-    everything = f"{project['name']}[pipeline,studies,onnx,report,dicom]"
+    everything = f"{project['name']}[pipeline,studies,onnx,report,serve,dicom]"
     assert everything in extras["dev"]  # `make setup` installs it all
     assert "://" not in text
 

@@ -98,6 +98,7 @@ def test_the_table_is_of_these_inputs_to_every_command() -> None:
         "explain",
         "export",
         "report",
+        "serve",
         "breast-ultrasound evaluate",
         "audit",
         "resplit",

@@ -13,6 +13,7 @@ from breast_ultrasound.cli.export import export
 from breast_ultrasound.cli.predict import predict
 from breast_ultrasound.cli.report import report
 from breast_ultrasound.cli.resplit import resplit
+from breast_ultrasound.cli.serve import serve
 from breast_ultrasound.cli.trials import trials
 from breast_ultrasound.console import Group, guarded
 
@@ -37,6 +38,6 @@ def main(
     """The trained model, near-duplicate images in data sets, the searches and the cache."""
 
 
-for command in (predict, explain, evaluate, export, report, audit, resplit, trials):
+for command in (predict, explain, evaluate, export, report, serve, audit, resplit, trials):
     app.command()(guarded(command))
 app.add_typer(cache.app, name="cache")

@@ -43,8 +43,8 @@ def mistakes(
         Mistake(
             str(images.label[i]),
             float(probability[i]),
-            _data_uri(_enlarged(images.images[i].astype(np.float32))),
-            _data_uri(overlaid(images.images[i], found)),
+            data_uri(enlarged(images.images[i])),
+            data_uri(overlaid(images.images[i], found)),
         )
         for i, found in zip(chosen, maps, strict=True)
     ]
@@ -52,24 +52,27 @@ def mistakes(
 
 def overlaid(image: NDArray[np.uint8], found: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return an image (S, S) with its map (S, S) on it, (224, 224, 3): red speaks for malignant."""
-    grey = _enlarged(image.astype(np.float32))[..., None].astype(np.float32)
-    strength = np.clip(_raw(found.astype(np.float32)) / LIMIT, -1, 1)[..., None]
+    grey = enlarged(image)[..., None].astype(np.float32)
+    strength = np.clip(_resized(found.astype(np.float32)) / LIMIT, -1, 1)[..., None]
     colour = np.where(strength > 0, FOR_MALIGNANT, AGAINST)
     alpha = OPACITY * np.abs(strength)
     mixed: NDArray[np.uint8] = (grey * (1 - alpha) + colour * alpha).round().astype(np.uint8)
     return mixed
 
 
-def _enlarged(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    grown: NDArray[np.uint8] = np.clip(_raw(image), 0, 255).round().astype(np.uint8)
-    return grown
+def enlarged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image (S, S) as it is shown, (224, 224)."""
+    grown = np.clip(_resized(image.astype(np.float32)), 0, 255)
+    shown: NDArray[np.uint8] = grown.round().astype(np.uint8)
+    return shown
 
 
-def _raw(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _resized(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(Image.fromarray(values).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-def _data_uri(picture: NDArray[np.uint8]) -> str:
+def data_uri(picture: NDArray[np.uint8]) -> str:
+    """Return a picture, (H, W) or (H, W, 3), as a PNG that a page can hold."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, format="PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

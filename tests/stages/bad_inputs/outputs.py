@@ -96,3 +96,7 @@ add(
     lambda _: ["--out", "/proc/here/a.html"],
 )
 add("report", "an output over the images", lambda _: ["--out", "data/processed/test.npz"])
+
+
+add("serve", "a model that is not there", lambda _: ["--model", "gone"])
+add("serve", "a port that is none", lambda _: ["--port", "80"])
