@@ -266,6 +266,19 @@ def subgroups(read: Read) -> list[str]:
                   "both: AUC", "sensitivity", "specificity"], rows)  # fmt: skip
 
 
+def referrals(read: Read) -> list[str]:
+    """Return the share of wrong decisions by the share of images that are not referred."""
+    scored = {"final, official test": "test/risk_coverage_final",
+              "final, BUS-BRA": "studies/external/risk_coverage_final",
+              "both, BUS-BRA": "studies/external/risk_coverage_both"}  # fmt: skip
+    curves = {name: csv_rows(read, f"{path}.csv") for name, path in scored.items()}
+    rows: list[list[str]] = []
+    for share in (1.0, 0.9, 0.8, 0.7, 0.5, 0.3):
+        kept = [curve[round(share * len(curve)) - 1] for curve in curves.values()]
+        rows.append([f"{1 - share:.0%}", *(f"{float(row['risk']):.3f}" for row in kept)])
+    return table(["referred", *curves], rows)
+
+
 def resolution(read: Read) -> list[str]:
     """Return what images of each size score."""
     sizes, rows = metrics(read, "studies/resolution"), []
@@ -314,8 +327,8 @@ def _ends(row: Mapping[str, str], name: str) -> str:
 BLOCKS: dict[str, Callable[[Read], list[str]]] = {
     block.__name__: block
     for block in (data, results, trainings, bands, copies, agreement, cuts, subsets, effects,
-                  by_image, augmentation, references, external, subgroups, resolution, looks,
-                  unlike)
+                  by_image, augmentation, references, external, subgroups, referrals,
+                  resolution, looks, unlike)
 }  # fmt: skip
 
 
