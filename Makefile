@@ -57,11 +57,12 @@ experiments: setup ## Compare experiments: what differs in the parameters, headl
 demo: setup ## Run the pipeline on generated phantoms in a temporary copy, 2 minutes
 	python -m tools.demo
 
-bench: setup ## Time the pipeline beside the official recipe, half an hour; then audit, trainings and predictions as sets grow
+bench: setup ## Time the pipeline beside the official recipe, half an hour; then audit, trainings and predictions as sets grow, and a cluster
 	python -m benchmarks.timings
 	python -m benchmarks.audit_scaling
 	python -m benchmarks.training_scaling
 	python -m benchmarks.prediction
+	python -m benchmarks.cluster_scaling
 
 # All studies but official_recipe and resolution, which take long.
 STUDIES := duplicates leakage external explanations unlike augmentation references clean_split report

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+from breast_ultrasound.console import Cache, Device, ParamsFile, Scheduler, Workers, command
 
 
 def main(
@@ -19,6 +19,7 @@ def main(
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Write the scores over grouped folds, on cuts that no search has used."""
     from breast_ultrasound.data.image_set import ImageSet
@@ -28,11 +29,11 @@ def main(
     from breast_ultrasound.runs.execute import make_executor
     from breast_ultrasound.search.cross_validation import cross_validate, fold_rows, summarise
 
-    settings = load_params(params)
-    images = ImageSet.load(dev)
-    chosen = read_config(config)
+    settings, chosen, images = load_params(params), read_config(config), ImageSet.load(dev)
     more = ImageSet.load(also_train, may_be_empty=True)
-    execute = make_executor(images, more, chosen.training.arithmetic, device, workers, cache)
+    execute = make_executor(
+        images, more, chosen.training.arithmetic, device, workers, cache, scheduler
+    )
     n_repeats = settings.cross_validate.n_repeats
     validation = cross_validate(
         chosen, images, settings.folds.n_splits, n_repeats, settings.seed, execute

@@ -32,7 +32,7 @@ def main(
     from breast_ultrasound.model.artifact import load_model
     from breast_ultrasound.model.classifier import predict
     from breast_ultrasound.params import load_params
-    from breast_ultrasound.runs.execute import find_device
+    from breast_ultrasound.runs.device import find_device
 
     settings, images = load_params(params), ImageSet.load(test)
     models = {"baseline": load_model(baseline), "final": load_model(final)}

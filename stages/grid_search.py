@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+from breast_ultrasound.console import Cache, Device, ParamsFile, Scheduler, Workers, command
 
 
 def main(
@@ -19,6 +19,7 @@ def main(
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Write the chosen configuration and the ranking."""
     from breast_ultrasound.data.image_set import ImageSet
@@ -30,7 +31,9 @@ def main(
 
     settings, images, rate = load_params(params), ImageSet.load(dev), read_number(lr, "lr")
     more = ImageSet.load(also_train, may_be_empty=True)
-    execute = make_executor(images, more, settings.training.arithmetic, device, workers, cache)
+    execute = make_executor(
+        images, more, settings.training.arithmetic, device, workers, cache, scheduler
+    )
     ranked = search(images, settings, rate, execute)
     chosen = ranked[0]
     write_json(config, chosen.config.model_dump(), exact=True)

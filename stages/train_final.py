@@ -2,11 +2,18 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+from breast_ultrasound.console import Cache, Device, ParamsFile, Scheduler, Workers, command
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from breast_ultrasound.data.image_set import ImageSet
+    from breast_ultrasound.params import DataParams
 
 
 def main(
@@ -21,6 +28,7 @@ def main(
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Write both models, the ensemble calibrated on out-of-fold scores."""
     from breast_ultrasound.data.image_set import ImageSet
@@ -33,22 +41,27 @@ def main(
     from breast_ultrasound.search.final_models import read_out_of_fold, train_models
     from breast_ultrasound.search.protocol import baseline_weights, plan_models
 
-    settings, chosen, images = load_params(params), read_config(config), ImageSet.load(dev)
+    settings, chosen = load_params(params), read_config(config)
+    images, more = ImageSet.load(dev), ImageSet.load(also_train, may_be_empty=True)
+    arithmetic, cut = chosen.training.arithmetic, settings.preprocess.near_duplicate_correlation
     logits = read_out_of_fold(out_of_fold, len(images)).mean(axis=0)
     plan = plan_models(chosen, images, settings, baseline_weights(settings))
-    more = ImageSet.load(also_train, may_be_empty=True)
-    execute = make_executor(images, more, chosen.training.arithmetic, device, workers, cache)
-    cut = settings.preprocess.near_duplicate_correlation
-    folders = {"baseline": baseline, "final": final}
-    # Of own images, which may be private, a model keeps none, unless asked.
-    kind, shown = settings.data.name, settings.data.show_images
-    known = images.thumbnails if shown or kind != "images" else None
+    execute = make_executor(images, more, arithmetic, device, workers, cache, scheduler)
+    known = _known(images, settings.data)
     unlike = None if known is None else least_alike(known, cut)
     for name, (model, history) in train_models(plan, logits, cut, execute).items():
         card = model.card.model_copy(update={"unlike_below": unlike})
-        save_model(folders[name], replace(model, card=card, known=known))
+        save_model(
+            baseline if name == "baseline" else final, replace(model, card=card, known=known)
+        )
         write_csv(histories / f"{name}.csv", *history)
         typer.echo(f"{name}: {len(plan[name])} × {len(plan[name][0].train)} images")
+
+
+def _known(images: "ImageSet", data: "DataParams") -> "NDArray[np.uint8] | None":
+    """Return the thumbnails that a model keeps: none of own images, unless asked."""
+    kind, shown = data.name, data.show_images
+    return images.thumbnails if shown or kind != "images" else None
 
 
 app = command(main)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+from breast_ultrasound.console import Cache, Device, ParamsFile, Scheduler, Workers, command
 
 
 def main(
@@ -17,6 +17,7 @@ def main(
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Write the learning rate and where it comes from."""
     from breast_ultrasound.files import write_csv, write_json
@@ -36,7 +37,9 @@ def main(
 
     images = ImageSet.load(dev)
     more = ImageSet.load(also_train, may_be_empty=True)
-    execute = make_executor(images, more, settings.training.arithmetic, device, workers, cache)
+    execute = make_executor(
+        images, more, settings.training.arithmetic, device, workers, cache, scheduler
+    )
     found = tune(images, settings, execute)
     best = learning_rate.best_trial(found, settings.tune_lr)
     write_csv(trials, *learning_rate.trial_rows(found))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+from breast_ultrasound.console import Cache, Device, ParamsFile, Scheduler, Workers, command
 
 
 def main(
@@ -20,6 +20,7 @@ def main(
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Write the AUC of one network without augmentation and with, and the paired difference."""
     from breast_ultrasound.data.image_set import ImageSet
@@ -34,7 +35,7 @@ def main(
     settings, chosen = load_params(params), read_config(config)
     known, images = ImageSet.load(dev), ImageSet.load(test)
     more = ImageSet.load(also_train, may_be_empty=True)
-    resources = find_resources(device, chosen.training.arithmetic, workers, cache)
+    resources = find_resources(device, chosen.training.arithmetic, workers, cache, scheduler)
     with_augmentation = read_out_of_fold(out_of_fold, len(known))
     effects, trained_on = effects_of_augmentation(
         chosen, known, images, more, with_augmentation, settings, resources

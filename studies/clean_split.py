@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+from breast_ultrasound.console import Cache, Device, ParamsFile, Scheduler, Workers, command
 
 if TYPE_CHECKING:
     from breast_ultrasound.data.image_set import ImageSet
@@ -20,6 +20,7 @@ def main(
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Assign the images anew, search, train and evaluate; write what comes out."""
     from breast_ultrasound.data.dev_and_test import on_clean_split
@@ -33,13 +34,13 @@ def main(
     from breast_ultrasound.runs.execute import make_executor
     from breast_ultrasound.search.protocol import baseline_weights, run_protocol
 
-    settings = load_params(params)
+    settings, more = load_params(params), ImageSet.load(also_train, may_be_empty=True)
     cut, seed = settings.preprocess.near_duplicate_correlation, settings.seed
+    arithmetic = settings.training.arithmetic
     dev, test = on_clean_split(read_source(raw), cut, seed)
-    more = ImageSet.load(also_train, may_be_empty=True)
-    execute = make_executor(dev, more, settings.training.arithmetic, device, workers, cache)
+    execute = make_executor(dev, more, arithmetic, device, workers, cache, scheduler)
     result = run_protocol(dev, settings, execute, baseline_weights(settings))
-    scored_on = limit_process(execute.arithmetic, found := execute.resources.device)
+    scored_on = limit_process(arithmetic, found := execute.resources.device)
     predictions = {
         name: predict(model.classifier().to(found), test.images, found)
         for name, model in result.models.items()

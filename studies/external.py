@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+from breast_ultrasound.console import Cache, Device, ParamsFile, Scheduler, Workers, command
 
 if TYPE_CHECKING:
     from breast_ultrasound.evaluation.external import ScoredImages
@@ -27,12 +27,13 @@ def main(
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Write scores at home and on BUS-BRA: of the pipeline's models, the reverse, and both."""
     from breast_ultrasound.data.busbra import find_busbra, read_busbra
     from breast_ultrasound.data.image_set import ImageSet
     from breast_ultrasound.evaluation.external import score_rows
-    from breast_ultrasound.model.arithmetic import describe, limit_process
+    from breast_ultrasound.model.arithmetic import limit_process
     from breast_ultrasound.model.artifact import load_model
     from breast_ultrasound.model.training import read_config
     from breast_ultrasound.params import load_params
@@ -44,11 +45,11 @@ def main(
     cut = settings.preprocess.near_duplicate_correlation
     busbra = read_busbra(find_busbra(settings.data.search_path), known.side, cut)
     models = {"baseline": load_model(baseline), "final": load_model(final)}
-    resources = find_resources(device, chosen.training.arithmetic, workers, cache)
+    resources = find_resources(device, chosen.training.arithmetic, workers, cache, scheduler)
     scored_on = limit_process(chosen.training.arithmetic, resources.device)
     scored = external_predictions(models, chosen, known, images, busbra, settings, resources)
     rows = score_rows(scored, settings.evaluate, settings.seed)
-    trained_on = describe(chosen.training.arithmetic, resources.device)
+    trained_on = resources.trained_on(chosen.training.arithmetic)
     _write(rows, {"scored_on": scored_on, "trained_on": trained_on}, metrics, plots)
     _write_more(scored, settings, plots)
     for row in rows:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+from breast_ultrasound.console import Cache, Device, ParamsFile, Scheduler, Workers, command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,11 +29,12 @@ def main(
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Write the scores of models that know test's near-duplicates and of one that does not."""
     from breast_ultrasound.evaluation.leakage import effects_on_test, write_plots
     from breast_ultrasound.files import write_json
-    from breast_ultrasound.model.arithmetic import describe, limit_process
+    from breast_ultrasound.model.arithmetic import limit_process
     from breast_ultrasound.model.training import read_config
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import find_resources
@@ -42,7 +43,7 @@ def main(
     settings, chosen = load_params(params), read_config(config)
     known, images, more = _load(dev, test, also_train)
     arithmetic = chosen.training.arithmetic
-    resources = find_resources(device, arithmetic, workers, cache)
+    resources = find_resources(device, arithmetic, workers, cache, scheduler)
     scored_on = limit_process(arithmetic, resources.device)
     pipeline = _load_models(baseline, final)
     models = models_on_test(chosen, pipeline, known, images, more, settings.seed, resources)
@@ -50,7 +51,7 @@ def main(
     grouped, kinds = _scores_and_kinds(out_of_fold, known, settings.data.search_path)
     folds = effect_on_folds(chosen, known, more, grouped, kinds, settings, resources)
     content = {**effects, "folds": folds, "scored_on": scored_on}
-    write_json(metrics, {**content, "trained_on": describe(arithmetic, resources.device)})
+    write_json(metrics, {**content, "trained_on": resources.trained_on(arithmetic)})
     write_plots({name: models[name] for name in pipeline}, effects, images, known, plots)
     typer.echo(f"ungrouped folds: AUC {folds['ungrouped_minus_grouped']['auc']:+.3f} over grouped")
 

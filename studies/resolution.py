@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from breast_ultrasound.console import Cache, Device, ParamsFile, Workers, command
+from breast_ultrasound.console import Cache, Device, ParamsFile, Scheduler, Workers, command
 
 
 def main(
@@ -18,6 +18,7 @@ def main(
     workers: Workers = 0,
     device: Device = "auto",
     cache: Cache = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Write scores of the same search and folds at each size of BreastMNIST."""
     from breast_ultrasound.data.busbra import find_busbra
@@ -25,7 +26,6 @@ def main(
     from breast_ultrasound.evaluation.external import score_rows, table_of
     from breast_ultrasound.evaluation.external_figures import forest
     from breast_ultrasound.files import write_csv, write_json
-    from breast_ultrasound.model.arithmetic import describe
     from breast_ultrasound.model.training import read_config
     from breast_ultrasound.params import load_params
     from breast_ultrasound.runs.execute import find_resources
@@ -35,10 +35,10 @@ def main(
     known, images = ImageSet.load(dev), ImageSet.load(test)
     folder = find_busbra(settings.data.search_path)
     arithmetic = chosen.training.arithmetic
-    resources = find_resources(device, arithmetic, workers, cache)
+    resources = find_resources(device, arithmetic, workers, cache, scheduler)
     sizes = compare_sizes(chosen, known, images, folder, settings, resources, cache)
     rows = score_rows([s for size in sizes for s in size.scored], settings.evaluate, settings.seed)
-    trained_on = describe(arithmetic, resources.device)
+    trained_on = resources.trained_on(arithmetic)
     write_json(metrics, {**summarise(sizes, rows), "trained_on": trained_on})
     write_csv(plots / "resolution.csv", *table_of(rows))
     forest(rows, plots / "resolution.png")

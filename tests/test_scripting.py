@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,10 +66,28 @@ def test_images_of_any_size_and_colour_are_brought_to_the_models(folder: Path) -
 
 @pytest.mark.parametrize(
     "images",
-    [np.zeros((2, 28, 28)), np.zeros((28, 28), np.uint8), np.zeros((2, 28, 28, 2), np.uint8)],
+    [
+        np.zeros((2, 28, 28)),
+        np.zeros((28, 28), np.uint8),
+        np.zeros((2, 28, 28, 2), np.uint8),
+        np.zeros((2, 0, 0), np.uint8),
+        np.zeros((50, 60, 3), np.uint8),  # one picture in colour
+        [[1, 2], [3, 4]],
+        None,
+        "a.png",
+    ],
 )
-def test_what_are_no_images_are_refused(folder: Path, images: np.ndarray) -> None:
+def test_what_are_no_images_are_refused(folder: Path, images: Any) -> None:
     with pytest.raises(InputError, match=r"expected images uint8 of shape \(N, H, W\)"):
         bu.load(folder).predict(images)
     with pytest.raises(ValueError, match="no such file"):
         bu.load(folder / "gone")
+    with pytest.raises(ValueError, match="expected the folder of a model"):
+        bu.load(folder / "images.npy")
+
+
+def test_an_image_that_shows_nothing_is_refused(folder: Path) -> None:
+    images = np.load(folder / "images.npy")[:3]
+    images[1] = 7
+    with pytest.raises(InputError, match=r"images\[1\]: the same grey everywhere"):
+        bu.load(folder).predict(images)

@@ -43,6 +43,13 @@ Cache = Annotated[
         help="Folder of finished trainings and the downloaded file; default: the user's cache.",
     ),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        envvar="BREAST_ULTRASOUND_SCHEDULER",
+        help="Train on the workers of this Dask scheduler, such as tcp://127.0.0.1:8786.",
+    ),
+]
 
 # Packages by the names that they are imported under, and the extra that has them: an installation
 # of the core alone has none of them, or only those that Typer brings.
@@ -66,6 +73,9 @@ EXTRAS = {
         "pipeline",
     ),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
+    **dict.fromkeys(("dask", "distributed"), "cluster"),
+    **dict.fromkeys(("altair", "vl_convert"), "report"),
+    "gradio": "serve",
     "pydicom": "dicom",
 }
 
@@ -91,6 +101,9 @@ def _in_one_line(
 ) -> Any:
     if not standalone_mode:
         return run(*args, standalone_mode=False, **options)
+    for name in ("stdout", "stderr"):  # closed by who started this
+        if getattr(sys, name) is None:
+            setattr(sys, name, io.StringIO())
     streams = sys.stdout, sys.stderr
     for stream in streams:  # names of files may be in any script
         if isinstance(stream, io.TextIOWrapper):
@@ -132,17 +145,21 @@ def _write_into_nothing(streams: Iterable[TextIO]) -> None:
 def command(function: Callable[..., None]) -> typer.Typer:
     """Make an app of one command."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(cls=Command)(guarded(function))
+    kept = "finished trainings are kept, run again to go on"
+    app.command(cls=Command)(guarded(function, kept))
     return app
 
 
-def guarded(function: Callable[..., None]) -> Callable[..., None]:
+def guarded(function: Callable[..., None], kept: str = "") -> Callable[..., None]:
     """Make a command speak to people.
 
     Bad input, files that cannot be read or written, and packages of the extra `pipeline` that are
     not installed end in one line on stderr and exit code 2; an interruption, or a polite request
     to end, in a line and exit code 130 or 143, even where a library swallows it. Anything else is
     a bug, which shows its traceback and ends in exit code 3.
+
+    Args:
+        kept: what an interruption leaves, in words.
     """
 
     @functools.wraps(function)
@@ -156,7 +173,7 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
                 if not received:
                     _explain(error)
         if received:
-            typer.echo("interrupted: finished trainings are kept, run again to go on", err=True)
+            typer.echo(f"interrupted: {kept}" if kept else "interrupted", err=True)
             raise typer.Exit(128 + received[0])
 
     return call

@@ -105,6 +105,9 @@ def test_the_largest_region_of_tissue_is_cut_out(tmp_path: Path) -> None:
     ])  # fmt: skip
     file = write(tmp_path / "a.dcm", screen, SequenceOfUltrasoundRegions=regions)
     assert np.array_equal(read_picture(file, 28), pixels)
+    beyond = Sequence([_region((30, 20, 100, 80))])  # the column and row after the last
+    write(tmp_path / "c.dcm", screen, SequenceOfUltrasoundRegions=beyond)
+    assert read_picture(tmp_path / "c.dcm", 28).shape == (28, 28)
     whole = read_picture(write(tmp_path / "b.dcm", screen), 28)
     assert whole[0, 0] == 7
 
@@ -115,6 +118,11 @@ def test_the_largest_region_of_tissue_is_cut_out(tmp_path: Path) -> None:
         ({"NumberOfFrames": 2}, "expected one frame, got 2; save one of them"),
         ({"syntax": JPEG2000Lossless}, "its pixels cannot be read"),
         ({"Rows": 29}, "its pixels cannot be read"),
+        ({"WindowCenter": 9, "WindowWidth": 0}, r"as its header says \(.*Window Width"),
+        ({"RescaleSlope": 0, "RescaleIntercept": 0}, "as its header says"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "as its header says"),
+        ({"SequenceOfUltrasoundRegions": Sequence([_region((9, 9, 3, 3))])}, "no pixels"),
+        ({"SequenceOfUltrasoundRegions": Sequence([_region((90, 90, 99, 99))])}, "outside of the"),
     ],
 )
 def test_what_is_no_single_picture_is_refused(

@@ -1,10 +1,12 @@
 """Faults: every stage is killed at random moments, and must end as if nothing had happened.
 
-A small configuration on the real data runs once undisturbed, stage by stage; the state before each
-stage is kept. Then each stage starts again from there and meets a fault: SIGKILL, SIGINT or SIGTERM
-to all its processes, SIGKILL to one training process, or a full disk under the cache. After it the
-stage runs to its end. A fault is survived when that succeeds, no finished training was trained
-again, and outputs and dvc.lock are those of the undisturbed run, to the byte.
+A small configuration on the real data runs once undisturbed, stage by stage, the studies that train
+after the pipeline; the state before each stage is kept. Then each stage starts again from there and
+meets a fault: SIGKILL, SIGINT or SIGTERM to all its processes, SIGKILL to one training process, a
+full disk under the cache, or, on a cluster of two workers, SIGKILL to a worker, to the scheduler or
+to the stage. After it the stage runs to its end. A fault is survived when that succeeds, no
+training that was received was trained again, and outputs and lock files are those of the
+undisturbed run, to the byte.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from breast_ultrasound.files import expand
+from tests.runs.clusters import cluster, kill
 from tools.workspace import copy_project, dvc_stages, environment, shipped_params
 
 SMALL: dict[str, Any] = {
@@ -45,8 +49,13 @@ SMALL: dict[str, Any] = {
     "final": {"n_seeds": 3},
     "evaluate": {"n_bootstrap": 20},
 }
+STUDIES = ("augmentation", "clean_split", "leakage")  # that train, and need no other hospital
+STAGES = (*dvc_stages(), *STUDIES)
+TRAINING = {"tune_lr", "grid_search", "cross_validate", "train_final", *STUDIES}
 SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "terminate": signal.SIGTERM}
+CLUSTER = {"cluster: worker": 1, "cluster: scheduler": 0, "cluster: stage": None}  # as they start
 MAX_TRIES = 10  # to hit a stage before it ends
+CLUSTER_START = 5.0  # seconds until a cluster's workers train
 FULL = 4 * 1024  # bytes that a full disk still has: one cached training without weights
 
 
@@ -74,16 +83,17 @@ class State:
         """Return what the pipeline made, and dvc.lock, by path."""
         made = [p for name in ("data", "metrics", "models", "plots")
                 for p in (self.project / name).rglob("*") if p.is_file()]  # fmt: skip
-        files = [*made, self.project / "dvc.lock"]
+        files = [*made, self.project / "dvc.lock", self.project / "studies" / "dvc.lock"]
         return {str(p.relative_to(self.project)): p.read_bytes() for p in files if p.exists()}
 
 
-def start(stage: str, state: State) -> subprocess.Popen[str]:
+def start(stage: str, state: State, **variables: str) -> subprocess.Popen[str]:
     """Start a stage in a process group of its own."""
+    name = f"studies/dvc.yaml:{stage}" if stage in STUDIES else stage
     return subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "--single-item", stage],
+        [sys.executable, "-m", "dvc", "repro", "--single-item", name],
         cwd=state.project,
-        env=environment(state.cache, BREAST_ULTRASOUND_WORKERS="2"),
+        env=environment(state.cache, BREAST_ULTRASOUND_WORKERS="2", **variables),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -101,17 +111,18 @@ def finish(stage: str, state: State) -> float:
     return time.monotonic() - began
 
 
-def run_undisturbed(folder: Path) -> tuple[dict[str, State], dict[str, float]]:
-    """Return the state before each stage, and after all, and how long each took."""
+def run_undisturbed(folder: Path, last: str) -> tuple[dict[str, State], dict[str, float]]:
+    """Return the state before each stage, and after the last, and how long each took."""
     search_path = [str(expand(place)) for place in shipped_params()["data"]["search_path"]]
     project = copy_project(folder / "whole", SMALL, {"data": {"search_path": search_path}})
     (project / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
     state = State(project, folder / "cache")
     states, seconds = {}, {}
-    for stage in dvc_stages():
+    for stage in STAGES[: STAGES.index(last) + 1]:
         states[stage] = state.copy(folder / "before" / stage)
         seconds[stage] = finish(stage, state)
-    states["end"] = state
+    for following in (*STAGES[STAGES.index(last) + 1 :], "end"):
+        states[following] = state
     return states, seconds
 
 
@@ -145,6 +156,8 @@ def kill_a_worker(process: subprocess.Popen[str], after: float) -> bool:
 
 def disturb(stage: str, fault: str, state: State, seconds: float, rng: np.random.Generator) -> str:
     """Run a stage and let a fault happen; return what went wrong already, or nothing."""
+    if fault in CLUSTER:
+        return disturb_cluster(stage, fault, state, rng.uniform(0.3, 0.9) * seconds)
     process = start(stage, state)
     if fault == "worker":
         hit = kill_a_worker(process, rng.uniform(0, 0.5 * seconds))
@@ -164,6 +177,34 @@ def disturb(stage: str, fault: str, state: State, seconds: float, rng: np.random
         "kill": process.returncode != 0,
     }.get(fault, process.returncode != 0 and "Traceback" not in output)
     return "" if stated else f"exit code {process.returncode}:\n{output}"
+
+
+def disturb_cluster(stage: str, fault: str, state: State, after: float) -> str:
+    """Run a stage on a cluster and kill a part of it; return what went wrong already, or nothing.
+
+    Where a worker is killed another comes, and the stage goes on by itself.
+    """
+    with cluster(state.project.parent / "cluster", n_workers=2) as processes:
+        process = start(stage, state, BREAST_ULTRASOUND_SCHEDULER=processes.address)
+        output: list[str] = []
+        reader = threading.Thread(target=lambda: output.append(process.communicate()[0]))
+        reader.start()
+        reader.join(CLUSTER_START + after)
+        hit = reader.is_alive()
+        if hit and (number := CLUSTER[fault]) is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        elif hit:
+            kill(processes.started[number])
+            if number:
+                processes.worker("another")
+        reader.join()
+    should_fail = fault != "cluster: worker"
+    if not hit or (process.returncode == 0 and should_fail):
+        return "missed"
+    in_a_line = fault == "cluster: stage" or "Traceback" not in output[0]
+    if bool(process.returncode) == should_fail and in_a_line:
+        return ""
+    return f"exit code {process.returncode}:\n{output[0]}"
 
 
 def inject(
@@ -218,28 +259,27 @@ def _make_room(state: State) -> None:
 def faults_of(stage: str, n_kills: int) -> list[str]:
     """Return the faults a stage meets: those of its own processes only where it trains."""
     common = ["kill"] * n_kills + ["interrupt", "terminate"]
-    trains = {"tune_lr", "grid_search", "cross_validate", "train_final"}
-    if stage not in trains:
+    if stage not in TRAINING:
         return common
-    return [*common, "worker", *(["disk"] if os.geteuid() == 0 else [])]
+    return [*common, "worker", *(["disk"] if os.geteuid() == 0 else []), *CLUSTER]
 
 
 def main() -> int:
     """Run it all, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stages", nargs="*", default=list(dvc_stages()), help="default: all")
+    parser.add_argument("stages", nargs="*", default=list(STAGES), help="default: all")
     parser.add_argument("--kills", type=int, default=5, help="SIGKILLs per stage")
     parser.add_argument("--seed", type=int, default=0, help="decides the moments")
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unmounts and tidies up
-    stages = list(dvc_stages())
+    stages = list(STAGES)
     if os.geteuid():
         print("no full disks: only root may mount one", file=sys.stderr)
     table: dict[str, Counter[str]] = {}
     with tempfile.TemporaryDirectory(prefix="breast-ultrasound-faults-") as temporary:
         folder = Path(temporary)
-        states, seconds = run_undisturbed(folder)
+        states, seconds = run_undisturbed(folder, max(arguments.stages, key=STAGES.index))
         for stage, following in zip(stages, [*stages[1:], "end"], strict=True):
             if stage not in arguments.stages:
                 continue

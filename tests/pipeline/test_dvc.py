@@ -101,6 +101,19 @@ def test_a_second_repro_runs_nothing(repository: Repository) -> None:
     assert repository("git status --porcelain") == ""
 
 
+def test_a_clone_pulls_and_runs_nothing(repository: Repository, tmp_path: Path) -> None:
+    remote = f"dvc remote add --local -d store {tmp_path / 'store'}"
+    for command in (remote, "dvc push -q", f"git clone -q . {tmp_path / 'clone'}"):
+        repository(command)
+    repository("dvc remote remove --local store")
+    clone = Repository(tmp_path / "clone", tmp_path / "cache")
+    for command in (remote, "dvc pull -q dvc.yaml"):
+        clone(command)
+    assert "Running stage" not in clone("dvc repro")
+    assert clone("git status --porcelain") == ""
+    assert not (tmp_path / "cache").exists()  # nothing was trained
+
+
 def test_a_shipped_model_is_held_to_the_hash_that_dvc_has(made: Repository) -> None:
     outs = yaml.safe_load((made.folder / "dvc.lock").read_text())["stages"]["train_final"]["outs"]
     locked = {out["path"]: out["md5"] for out in outs}

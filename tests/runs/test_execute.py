@@ -17,13 +17,8 @@ from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.files import InputError
 from breast_ultrasound.model.training import TrainingConfig
 from breast_ultrasound.runs.cache import RunCache
-from breast_ultrasound.runs.execute import (
-    Executor,
-    Resources,
-    find_cache,
-    find_device,
-    find_resources,
-)
+from breast_ultrasound.runs.device import find_device
+from breast_ultrasound.runs.execute import Executor, Resources, find_cache, find_resources
 from breast_ultrasound.runs.run import Run, RunResult
 from breast_ultrasound.search.fold_runs import run_on
 

@@ -197,3 +197,34 @@ def test_without_a_model_of_its_own_a_project_asks_the_shipped_one(
     shipped = ask(pictures)
     assert shipped.stderr == "model: models/release\n"
     assert shipped.stdout == own.stdout
+
+
+def test_what_cannot_be_read_is_named_and_costs_no_other(pictures: Path) -> None:
+    alone = ask(pictures, "--format", "json").stdout
+    for name in ("a.png", "z.png"):
+        (pictures / name).write_text("no picture")
+    found = ask(pictures, "--format", "json")
+    assert found.exit_code == 2
+    assert found.stdout == alone
+    errors = [line for line in found.stderr.splitlines() if line.startswith("error: ")]
+    assert [Path(line.split(": ")[1]).name for line in errors] == ["a.png", "z.png"]
+
+
+def test_a_pattern_leaves_out_what_a_folder_does(pictures: Path) -> None:
+    ramp = pictures / "deep" / "ramp.png"
+    for name in ("old.png", "ramp_mask.png"):
+        shutil.copy(ramp, ramp.with_name(name))
+    alone, found = ask(ramp), ask(f"{pictures}/deep/*.png", "--exclude", "old*")
+    assert found.stdout == alone.stdout
+    assert "1 excluded by pattern, 1 masks left out" in found.stderr
+    assert ask(ramp.with_name("ramp_mask.png")).exit_code == 0  # named, so meant
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+@pytest.mark.parametrize("name", ["$\\frac$", "乳房", "x" * 245, "a\udcff"])
+def test_maps_are_drawn_of_any_name(pictures: Path, tmp_path: Path, name: str) -> None:
+    picture = (pictures / "deep" / "ramp.png").rename(pictures / f"{name}.png")
+    result = CliRunner().invoke(app, ["explain", str(picture), "--out", str(tmp_path / "maps")])
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("\n") == 1  # the model's
+    assert len(list((tmp_path / "maps").glob("0000_*.png"))) == 1

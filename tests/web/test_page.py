@@ -18,6 +18,7 @@ from breast_ultrasound.model.classifier import predict
 from breast_ultrasound.model.training import TrainingConfig, fit, weights_of
 from breast_ultrasound.web.page import handler, nearest_learned
 from tests.browser import needs_chromium, visit
+from tests.runs.clusters import free_port
 from tests.training_sets import training_set
 
 
@@ -76,7 +77,9 @@ def serve(folder: Path, port: int) -> subprocess.Popen[str]:
     """Start the command in a process of its own: its server leaves sockets to the end of one."""
     start = "from breast_ultrasound.cli.app import app; app()"
     words = ["serve", "--model", str(folder / "model"), "--port", str(port)]
-    environment = {**os.environ, "TMPDIR": str(folder)}
+    proxies = dict.fromkeys(("http_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    environment = {**os.environ, **proxies, "ALL_PROXY": "socks5://127.0.0.1:9"}
+    environment["TMPDIR"] = str(folder)
     pipe = subprocess.PIPE
     return subprocess.Popen(
         [sys.executable, "-c", start, *words],
@@ -86,13 +89,6 @@ def serve(folder: Path, port: int) -> subprocess.Popen[str]:
         stderr=pipe,
         text=True,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 @pytest.mark.slow

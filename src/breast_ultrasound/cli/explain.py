@@ -1,5 +1,6 @@
 """`breast-ultrasound explain`: what in an image speaks for malignant."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +11,12 @@ from breast_ultrasound.cli.options import (
     ImageColumn,
     Images,
     Model,
-    check_outputs,
     open_model,
     say_left_out,
     say_model,
 )
 from breast_ultrasound.console import printable
+from breast_ultrasound.files import InputError
 
 
 def explain(
@@ -29,6 +30,8 @@ def explain(
 
     Red: where the image is blurred there, the model's logit of malignant falls; blue: it rises.
     """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: expected a folder, got a file")
     folder, trained = open_model(model)
 
     from breast_ultrasound.data.streams import find_images
@@ -36,13 +39,20 @@ def explain(
     from breast_ultrasound.model.classifier import predict
 
     stream = find_images(images, image, exclude or [])
+    if any(file.parent.resolve() == out.resolve() for file in stream.files):
+        raise InputError(f"{out}: expected another folder than one that images are read from")
     classifier = trained.classifier()
+    warnings.filterwarnings("ignore", message="Glyph")  # of scripts that the font lacks
     for i, (name, grey) in enumerate(stream.read(trained.card.image_size)):
         probability = float(predict(classifier, grey[None], "cpu").probability[0])
-        file = out / f"{i:04}_{Path(name).stem}.png"
-        check_outputs([file], stream.files)
-        words = f"{Path(name).name}: {probability:.2f}"
-        draw(grey[None], maps_of(classifier, grey[None]), [printable(words)], file)
+        file = out / f"{i:04}_{_shortened(Path(name).stem, 200)}.png"
+        words = f"{_shortened(printable(Path(name).name), 40)}: {probability:.2f}"
+        draw(grey[None], maps_of(classifier, grey[None]), [words], file)
         typer.echo(printable(f"{file}: probability of malignant {probability:.2f}"))
     say_model(model, folder)
     say_left_out(stream.left_out)
+
+
+def _shortened(text: str, n_bytes: int) -> str:
+    """Return the beginning of a text: a file's name has at most 255 bytes."""
+    return text.encode(errors="surrogateescape")[:n_bytes].decode(errors="ignore")

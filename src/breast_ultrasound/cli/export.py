@@ -7,7 +7,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from breast_ultrasound.cli.options import Model, check_outputs, open_model, say_model
+from breast_ultrasound.cli.options import Model, check_outputs, check_suffix, open_model, say_model
 from breast_ultrasound.files import InputError
 
 N_PHANTOMS = 156  # images to hold the file against torch on, where there is no test set
@@ -24,13 +24,14 @@ def export(
 
     Its input is `images`, uint8 [N, S, S]: grey, the centre square scaled to the model's size.
     """
+    check_suffix(file, ".onnx")
     folder, trained = open_model(model)
 
     from breast_ultrasound.model.export import export_onnx
 
     check_outputs([file], [test])
-    file.parent.mkdir(parents=True, exist_ok=True)  # before the work, where it cannot be made
     images, words = _images(test, trained.card.image_size)
+    file.parent.mkdir(parents=True, exist_ok=True)  # before the work, where it cannot be made
     difference = export_onnx(trained, images, file)
     say_model(model, folder)
     typer.echo(f"{file}: torch's probabilities of {words} within {difference:.1e}")

@@ -1,7 +1,6 @@
 """What the subcommands share: options, and the check of what they write."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,17 +43,6 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option(help="Pattern of paths to leave out, as '*_old/*'; may be given several times."),
 ]
-
-
-@contextmanager
-def needs_extra(extra: str) -> Iterator[None]:
-    """Say which extra brings a package that is not there."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"{error.name}: no such package; run pip install '.[{extra}]' in the project's folder"
-        ) from None
 
 
 def say_left_out(left_out: Mapping[str, int]) -> None:
@@ -134,8 +122,15 @@ def find_operating_point(points: Mapping[str, float], name: str) -> float:
     return points[name]
 
 
+def check_suffix(output: Path, suffix: str) -> None:
+    """Refuse a name that says the file is of another kind: one that is there would be lost."""
+    if output.suffix.lower() != suffix:
+        raise InputError(f"{output}: expected a name that ends with {suffix}")
+
+
 def check_outputs(outputs: Sequence[Path | None], inputs: Sequence[Path]) -> None:
     """Refuse to write over what is read."""
+    there = [path for path in inputs if path.exists()]
     for output in outputs:
-        if output is not None and output.exists() and any(map(output.samefile, inputs)):
+        if output is not None and output.exists() and any(map(output.samefile, there)):
             raise InputError(f"{output}: expected another file to write than the one to read")

@@ -21,8 +21,8 @@ from breast_ultrasound.cli.options import (
     say_left_out,
     say_model,
 )
-from breast_ultrasound.console import printable
-from breast_ultrasound.files import rounded
+from breast_ultrasound.console import BAD_INPUT, printable
+from breast_ultrasound.files import InputError, rounded
 
 if TYPE_CHECKING:
     from breast_ultrasound.evaluation.prediction import Image, Prediction
@@ -45,7 +45,8 @@ def predict(
 ) -> None:
     """Ask a trained model about images. For research: it is not a medical device.
 
-    Predictions go to stdout as they are made, whatever else is to say to stderr.
+    Predictions go to stdout as they are made, whatever else is to say to stderr. An image that
+    cannot be read is named there, the others are predicted, and the exit code is 2.
     """
     folder, trained = open_model(model)
     threshold = find_operating_point(trained.card.operating_points, operating_point)
@@ -55,11 +56,18 @@ def predict(
 
     known = known_thumbnails(trained, dev)
     stream = find_images(images, image, exclude or [])
-    read = _with_bar(stream.read(trained.card.image_size), stream.n_images)
+    refused: list[InputError] = []
+    read = _with_bar(stream.read(trained.card.image_size, refused.append), stream.n_images)
     for text in _printed(predict_images(read, trained, known, threshold), form):
         sys.stdout.write(text)
+    if len(refused) == stream.n_images == 1:
+        raise refused[0]
     say_model(model, folder)
     say_left_out(stream.left_out)
+    for error in refused:
+        typer.echo(f"error: {printable(str(error))}", err=True)
+    if refused:
+        raise typer.Exit(BAD_INPUT)
 
 
 def _with_bar(images: Iterable["Image"], n_images: int) -> Iterable["Image"]:
@@ -112,7 +120,9 @@ def _line(probability: str, networks: str, predicted: str, image: str) -> str:
 
 
 def _json(prediction: "Prediction") -> str:
-    return json.dumps(rounded(prediction.row()), ensure_ascii=False)
+    # A file's name may hold bytes that are no text, and JSON has no words for them.
+    row = {**prediction.row(), "image": printable(prediction.image)}
+    return json.dumps(rounded(row), ensure_ascii=False)
 
 
 class _Echo:

@@ -8,7 +8,7 @@ import typer
 from breast_ultrasound.cli.options import (
     Model,
     check_outputs,
-    needs_extra,
+    check_suffix,
     open_model,
     say_model,
 )
@@ -35,13 +35,17 @@ def report(
         raise InputError(
             f"{test}: no such file; run `dvc repro preprocess` in the project's folder"
         )
+    check_suffix(out, ".html")
+    if against == "":
+        raise InputError("--against: expected a commit, tag, branch or experiment, got nothing")
     check_outputs([out], [test])
     folder, trained = open_model(model)
-    with needs_extra("report"):
-        from breast_ultrasound.report.page import write_report
-
     from breast_ultrasound.data.image_set import ImageSet
+    from breast_ultrasound.report.page import write_report
 
-    write_report(out, trained, ImageSet.load(test), str(folder), show_images, against)
+    images = ImageSet.load(test)
+    if others := set(images.split.tolist()) - {"test"}:
+        raise InputError(f"--test: expected test images alone, got {min(others)} too")
+    write_report(out, trained, images, str(folder), show_images, against)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, drawn without the internet")
     say_model(model, folder)

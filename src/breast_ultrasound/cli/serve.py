@@ -13,10 +13,11 @@ from breast_ultrasound.cli.options import (
     Dev,
     Model,
     known_thumbnails,
-    needs_extra,
     open_model,
     say_model,
 )
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def serve(
@@ -33,8 +34,10 @@ def serve(
     stop = threading.Event()
     with tempfile.TemporaryDirectory(prefix="breast-ultrasound-") as uploads:
         os.environ |= {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False"}
-        with needs_extra("serve"):
-            from breast_ultrasound.web.page import LOOPBACK, launch
+        for name in PROXIES:  # gradio asks its own page whether it is there
+            os.environ.pop(name, None)
+            os.environ.pop(name.upper(), None)
+        from breast_ultrasound.web.page import LOOPBACK, launch
 
         app = launch(trained, known, port)
         for kind in (signal.SIGINT, signal.SIGTERM):

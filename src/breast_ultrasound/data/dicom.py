@@ -53,7 +53,13 @@ def read_dicom(file: Path) -> "Image":
         raise InputError(
             f"{file}: its pixels cannot be read ({error}); save it uncompressed, or as PNG"
         ) from None
-    return Image.fromarray(_region(_eight_bits(pixels, content), content))
+    try:
+        return Image.fromarray(_region(_eight_bits(pixels, content), content))
+    except Exception as error:
+        raise InputError(
+            f"{file}: cannot be shown as its header says ({error}); mend the header, or save it as "
+            "PNG"
+        ) from None
 
 
 def _eight_bits(pixels: NDArray[Any], content: Any) -> NDArray[np.uint8]:
@@ -96,4 +102,9 @@ def _region(pixels: NDArray[np.uint8], content: Any) -> NDArray[np.uint8]:
     if not boxes:
         return pixels
     top, bottom, left, right = max(boxes, key=lambda box: (box[1] - box[0]) * (box[3] - box[2]))
+    height, width = pixels.shape[:2]
+    # Some scanners name the row and the column after the last.
+    bottom, right = min(bottom, height - 1), min(right, width - 1)
+    if not (0 <= top < bottom and 0 <= left < right):
+        raise ValueError("an ultrasound region outside of the picture, or of no pixels")
     return np.ascontiguousarray(pixels[top : bottom + 1, left : right + 1])

@@ -25,6 +25,7 @@ SUFFIXES = frozenset(
     for kind in ("png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "gif", "tif", "tiff", "webp",
                  "pbm", "pgm", "ppm", "pnm", "dcm", "dicom")
 )  # fmt: skip
+MIN_SIDE = 28  # pixels; an array of fewer is no image, but an image cut up
 MAX_PIXELS = 50_000_000  # a picture of more is refused before it is decoded
 WIDE = ("I", "F")  # how Pillow's modes of more than 8 bits begin
 TRANSFORM = "grey, centre crop to the short side, bilinear"  # what `to_square` does
@@ -82,7 +83,7 @@ def _look_into(
         place = entry.relative_to(root).as_posix()
         if is_hidden(entry.name):
             continue
-        if any(fnmatch(place, pattern) or fnmatch(entry.name, pattern) for pattern in exclude):
+        if is_excluded(place, exclude):
             content.n_excluded += 1
         elif entry.is_dir():
             target = within(entry, root)
@@ -95,6 +96,12 @@ def _look_into(
         else:
             within(entry, root)
             content.pictures.append(entry)
+
+
+def is_excluded(place: str, exclude: Sequence[str]) -> bool:
+    """Whether a path, or its name, is of one of the patterns."""
+    name = place.rpartition("/")[2]
+    return any(fnmatch(place, pattern) or fnmatch(name, pattern) for pattern in exclude)
 
 
 def is_hidden(name: str) -> bool:
@@ -174,9 +181,33 @@ def read_picture(file: Path, side: int) -> NDArray[np.uint8]:
                 "as bright as it is meant to be seen"
             )
         image = to_square(picture, side)
-    if np.ptp(image) == 0:
-        raise InputError(f"{file}: expected a picture, got the same grey everywhere")
+    check_shown(image, str(file))
     return image
+
+
+def read_array(image: NDArray[np.uint8], side: int, name: str) -> NDArray[np.uint8]:
+    """Return an image (H, W), (H, W, 1) or (H, W, 3) as `read_picture` does a picture.
+
+    Args:
+        name: of the image, for messages.
+
+    Raises:
+        InputError: it has fewer than 28 pixels a side, or shows nothing.
+    """
+    if min(image.shape[:2]) < MIN_SIDE:
+        raise InputError(
+            f"{name}: expected at least {MIN_SIDE} pixels a side, "
+            f"got {' × '.join(map(str, image.shape))}"
+        )
+    square = array_to_square(image, side)
+    check_shown(square, name)
+    return square
+
+
+def check_shown(image: NDArray[np.uint8], name: str) -> None:
+    """Raise InputError where an image shows nothing."""
+    if np.ptp(image) == 0:
+        raise InputError(f"{name}: expected a picture, got the same grey everywhere")
 
 
 def _has_eight_bits(image: "Image") -> bool:

@@ -18,6 +18,7 @@ from breast_ultrasound.model.classifier import Classifier, reproducible, scale
 
 WINDOW, STRIDE, BLUR = 6 / 28, 2 / 28, 4 / 28  # of the side
 N_CONFIDENT = 4  # of each kind
+N_COLUMNS = 4  # images side by side in a figure
 AT_ONCE = 16  # occluded copies of an image
 LIMIT = 1.0  # of the logit, from which a map's colours are full
 
@@ -139,10 +140,9 @@ def draw(
     maps: NDArray[np.float64],
     titles: Sequence[str],
     path: Path,
-    n_columns: int = 4,
 ) -> None:
     """Draw images (N, S, S) beside their maps: red speaks for malignant, blue for benign."""
-    n_columns = min(n_columns, len(images))
+    n_columns = min(N_COLUMNS, len(images))
     n_rows = -(-len(images) // n_columns)
     with open_figure(path, figsize=(3.6 * n_columns + 0.6, 2.2 * n_rows)) as figure:
         grid = figure.subplots(n_rows, 2 * n_columns, squeeze=False)
@@ -151,7 +151,7 @@ def draw(
         for i, (image, found, title) in enumerate(zip(images, maps, titles, strict=True)):
             row, column = divmod(i, n_columns)
             left, right = grid[row, 2 * column : 2 * column + 2]
-            left.set_title(title, fontsize=7, loc="left")
+            left.set_title(title, fontsize=7, loc="left", parse_math=False)
             for axes in (left, right):
                 axes.imshow(image, cmap="gray", vmin=0, vmax=255)
             shown = right.imshow(found, cmap="RdBu_r", vmin=-LIMIT, vmax=LIMIT, alpha=0.5)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
@@ -50,10 +50,10 @@ class ModelCard(Section):
     image_size: Side
     transform: str
     near_duplicate_correlation: float
-    seeds: list[int]
+    seeds: list[int] = Field(min_length=1)
     unlike_below: float | None
-    operating_points: dict[str, float]
-    temperature: float
+    operating_points: dict[str, float] = Field(min_length=1)
+    temperature: float = Field(gt=0)
     offset: float
     data: str
     versions: dict[str, str]
@@ -107,6 +107,8 @@ def load_model(folder: Path) -> TrainedModel:
         InputError: a file is missing, damaged or does not fit the others.
     """
     path = folder / CARD
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: expected the folder of a model, got a file")
     try:
         card = ModelCard.model_validate(read_json(path))
     except ValidationError as error:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from pickle import PicklingError
-from typing import Literal
 
 import joblib
 import numpy as np
@@ -22,9 +21,10 @@ from breast_ultrasound.files import InputError
 from breast_ultrasound.model.arithmetic import Device, apply_limits, describe, limits
 from breast_ultrasound.params import Arithmetic
 from breast_ultrasound.runs.cache import RunCache, find_cache
+from breast_ultrasound.runs.cluster import Cluster, connect
+from breast_ultrasound.runs.device import DeviceChoice, find_device
 from breast_ultrasound.runs.run import Run, RunResult, digest_of, key_of, train
 
-DeviceChoice = Literal["auto", "cpu", "cuda"]
 MAX_KILLS = 3  # of training processes, until a set of runs is given up
 
 
@@ -33,56 +33,45 @@ class Resources:
     """Where runs are computed and kept. The number of workers changes no result.
 
     Attributes:
-        device: which does, as the arithmetic of the runs does.
-        n_workers: trainings at a time, one process and one thread each.
+        device: of this machine, as the arithmetic of the runs does.
+        n_workers: trainings at a time on it, one process and one thread each.
         cache: where results are kept.
+        cluster: whose workers train instead, if any.
     """
 
     device: Device
     n_workers: int
     cache: RunCache
+    cluster: Cluster | None = None
 
-
-def find_device(device: DeviceChoice, arithmetic: Arithmetic) -> Device:
-    """Return the device to compute on; `auto` is said in a line.
-
-    Args:
-        device: `auto` takes a CUDA GPU where there is one, but not for portable arithmetic.
-
-    Raises:
-        InputError: `cuda` was asked for and there is none, or with portable arithmetic.
-    """
-    if device == "cpu":
-        return "cpu"
-    if arithmetic == "portable":
-        if device == "cuda":
-            raise InputError(
-                "--device cuda: expected training.arithmetic fp32 or bf16, got portable, which is "
-                "of CPUs; change it in params.yaml, or use --device cpu"
-            )
-        print("device: cpu, by training.arithmetic: portable", file=sys.stderr)
-        return "cpu"
-    import torch
-
-    has_gpu = torch.cuda.is_available()
-    if device == "cuda" and not has_gpu:
-        raise InputError("--device cuda: expected a CUDA GPU, found none; use --device cpu")
-    found: Device = "cuda" if has_gpu else "cpu"
-    if device == "auto":
-        print(f"device: {describe(arithmetic, found)}", file=sys.stderr)
-    return found
+    def trained_on(self, arithmetic: Arithmetic) -> str:
+        """What the processes that train compute with."""
+        return self.cluster.trained_on if self.cluster else describe(arithmetic, self.device)
 
 
 def find_resources(
-    device: DeviceChoice, arithmetic: Arithmetic, n_workers: int, cache: Path | None
+    device: DeviceChoice,
+    arithmetic: Arithmetic,
+    n_workers: int,
+    cache: Path | None,
+    scheduler: str | None = None,
 ) -> Resources:
-    """Look at this machine.
+    """Look at this machine, and at the workers of a cluster.
 
     Args:
-        device: as in `find_device`.
+        device: as in `find_device`; of the workers too.
         n_workers: 0 takes one per physical core, or one for a GPU.
         cache: folder of the cache; None takes the user's cache folder.
+        scheduler: address of a Dask scheduler whose workers are to train.
+
+    Raises:
+        InputError: as `find_device` and `cluster.connect`.
     """
+    if scheduler:
+        cluster = connect(scheduler, device, arithmetic)
+        # Another's GPU does not score here.
+        local = find_device("auto" if device == "cuda" else device, arithmetic)
+        return Resources(local, 1, find_cache(cache), cluster)
     found = find_device(device, arithmetic)
     automatic = 1 if found == "cuda" else joblib.cpu_count(only_physical_cores=True)
     return Resources(found, n_workers or automatic, find_cache(cache))
@@ -119,7 +108,7 @@ class Executor:
     @property
     def trained_on(self) -> str:
         """What the processes that train compute with."""
-        return describe(self.arithmetic, self.resources.device)
+        return self.resources.trained_on(self.arithmetic)
 
     @cached_property
     def data_digest(self) -> str:
@@ -190,7 +179,22 @@ class Executor:
         )
 
     def _train_once(self, runs: Mapping[str, Run], label: str) -> Iterator[tuple[str, RunResult]]:
-        """Train runs side by side, and yield each result when it is cached.
+        """Train runs side by side, and yield each result when it is cached."""
+        cluster = self.resources.cluster
+        done = self._train_on(cluster, runs) if cluster else self._train_here(runs)
+        with _progress() as progress:
+            yield from progress.track(done, total=len(runs), description=label)
+
+    def _train_on(
+        self, cluster: Cluster, runs: Mapping[str, Run]
+    ) -> Iterator[tuple[str, RunResult]]:
+        """Train runs on a cluster's workers; this process alone writes the cache."""
+        for key, result in cluster.train(runs, *self._everything):
+            self.resources.cache.save(key, result)
+            yield key, result
+
+    def _train_here(self, runs: Mapping[str, Run]) -> Iterator[tuple[str, RunResult]]:
+        """Train runs in processes of this machine.
 
         Every training has a process that was limited before its first tensor: joblib would train
         in this one for a single job, so there are two, of which one works. It makes its processes
@@ -215,8 +219,7 @@ class Executor:
                 for key, run in runs.items()
             )
         try:
-            with _progress() as progress:
-                yield from progress.track(done, total=len(runs), description=label)
+            yield from done
         except PicklingError:  # joblib's name for a disk that is full
             raise InputError(
                 f"{self.resources.cache.folder}: cannot lay out the images for trainings there; "
@@ -231,9 +234,10 @@ def make_executor(
     device: DeviceChoice,
     n_workers: int,
     cache: Path | None,
+    scheduler: str | None = None,
 ) -> Executor:
     """Return what carries out runs on a set of images; see `Executor` and `find_resources`."""
-    resources = find_resources(device, arithmetic, n_workers, cache)
+    resources = find_resources(device, arithmetic, n_workers, cache, scheduler)
     return Executor(images.images, images.malignant, resources, arithmetic, also_train)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from breast_ultrasound.data.image_set import thumbnails_of
 from breast_ultrasound.data.near_duplicates import best_correlation
-from breast_ultrasound.data.pictures import SUFFIXES, read_picture
+from breast_ultrasound.data.pictures import read_picture
 from breast_ultrasound.evaluation.explanation import maps_of
 from breast_ultrasound.evaluation.prediction import Prediction, predict_images
 from breast_ultrasound.files import InputError
@@ -42,7 +42,8 @@ def launch(trained: TrainedModel, known: NDArray[np.uint8] | None, port: int) ->
     app = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(60, 60))
     with app:
         gr.Markdown(ABOUT)
-        file = gr.File(label="Image", file_types=sorted(SUFFIXES), type="filepath")
+        # Of any type: what is refused here would stay.
+        file = gr.File(label="Image", type="filepath")
         result = gr.HTML()
         file.upload(handler(trained, known), inputs=file, outputs=[result, file])
     try:

@@ -95,7 +95,9 @@ add(
     "an output in a folder that cannot be written",
     lambda _: ["--out", "/proc/here/a.html"],
 )
-add("report", "an output over the images", lambda _: ["--out", "data/processed/test.npz"])
+add("report", "an output that is no HTML", lambda _: ["--out", "params.yaml"])
+add("report", "dev images for test", lambda _: ["--test", "data/processed/dev.npz"])
+add("report", "nothing to compare with", lambda _: ["--against", ""])
 
 
 add("serve", "a model that is not there", lambda _: ["--model", "gone"])

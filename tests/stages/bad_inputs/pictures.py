@@ -1,8 +1,10 @@
 """Pictures and arrays that are none, and models to ask about them."""
 
+import io
 import json
 import os
 import shutil
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -93,10 +95,23 @@ def _(folder: Path) -> list[str]:
     return ["a.npz"]
 
 
+def _table(folder: Path, image: str) -> list[str]:
+    (folder / "some.csv").write_text("image\na.png\n")
+    return ["some.csv", "--image", image]
+
+
 def _predicted(change: Callable[[Path], object], *options: str) -> Prepare:
     def prepare(folder: Path) -> list[str]:
         change(write_pictures(folder))
         return ["set/train", *options]
+
+    return prepare
+
+
+def _asked(change: Callable[[Path], object]) -> Prepare:
+    def prepare(folder: Path) -> list[str]:
+        change(write_pictures(folder))
+        return ["set/train/0.png"]
 
     return prepare
 
@@ -131,22 +146,27 @@ def _of_other_images(picture: Path) -> None:
 
 add("predict", "a picture that is not there", lambda _: ["gone.png"])
 add("predict", "a folder that is empty", _predicted(_emptied))
-add("predict", "a PNG cut short", _predicted(lambda p: p.write_bytes(p.read_bytes()[:200])))
-add("predict", "a picture of 16 bits", _predicted(_wide))
-add("predict", "a picture of 16 bits per colour", _predicted(_wide_colour))
-add("predict", "a DICOM file cut short", _predicted(
+add("predict", "a PNG cut short", _asked(lambda p: p.write_bytes(p.read_bytes()[:200])))
+add("predict", "a picture of 16 bits", _asked(_wide))
+add("predict", "a picture of 16 bits per colour", _asked(_wide_colour))
+add("predict", "a DICOM file cut short", _asked(
     lambda p: p.write_bytes(bytes(128) + b"DICM" + bytes(9))
 ))  # fmt: skip
-add("predict", "a picture of one grey", _predicted(lambda p: Image.new("L", (9, 9), 7).save(p)))
+add("predict", "a picture of one grey", _asked(lambda p: Image.new("L", (9, 9), 7).save(p)))
 add("predict", "a model that is not there", _predicted(str, "--model", "gone"))
 add("predict", "a model trained on other images", _predicted(_of_other_images))
 add("predict", "an unknown operating point", _predicted(str, "--operating-point", "best"))
 add("predict", "a pattern of nothing", lambda _: ["*.png"])
+add("predict", "an empty name", lambda _: [""])
+add("predict", "a name of neither file nor folder", lambda _: ["/dev/null"])
+add("predict", "a model that is a file", _predicted(str, "--model", "params.yaml"))
+add("predict", "a table with a template of nothing", lambda folder: _table(folder, "{}.png"))
 add("explain", "a picture that is not there", lambda _: ["gone.png", "--out", "maps"])
 add("explain", "a file for the folder of maps", _predicted(str, "--out", "params.yaml"))
+add("explain", "maps beside the images", _predicted(str, "--out", "set/train"))
+add("export", "an output that is no ONNX", lambda _: ["models/final/model.json"])
 add("export", "a model that is not there", lambda _: ["a.onnx", "--model", "gone"])
 add("export", "an output in a folder that cannot be written", lambda _: ["/proc/here/a.onnx"])
-add("export", "an output over the images", lambda _: ["data/processed/test.npz"])
 
 
 @case("predict", "no model at all")
@@ -177,6 +197,9 @@ def _arrays(**arrays: np.ndarray) -> Prepare:
 
 add("predict", "an npz without images", _arrays(labels=np.zeros(3)))
 add("predict", "an npz of images that are no bytes", _arrays(images=np.zeros((2, 28, 28))))
+add("predict", "an npz of blank images", _arrays(images=np.zeros((1, 28, 28), np.uint8)))
+add("predict", "an npz of no pixels", _arrays(images=np.zeros((1, 0, 0), np.uint8)))
+add("predict", "an npz of one colour picture", _arrays(images=np.zeros((1, 28, 3), np.uint8)))
 add("predict", "an npz of pickled objects", _arrays(images=np.array([{}], dtype=object)))
 add("resplit", "a folder of pictures", of_pictures("out.npz"))
 
@@ -190,3 +213,28 @@ def _(folder: Path) -> list[str]:
 def _(folder: Path) -> list[str]:
     write_arrays(folder / "a.npz", make_phantoms(90, seed=0))
     return ["a.npz", "/proc/here/out.npz"]
+
+
+def _card(**changes: object) -> Prepare:
+    def prepare(folder: Path) -> list[str]:
+        card = folder / "models/final/model.json"
+        card.write_text(json.dumps({**json.loads(card.read_text()), **changes}))
+        return ["data/processed/test.npz"]
+
+    return prepare
+
+
+add("predict", "a model of no networks", _card(seeds=[]))
+add("predict", "a model of temperature 0", _card(temperature=0))
+add("predict", "a model without operating points", _card(operating_points={}))
+
+
+@case("predict", "an npz of images less than none")
+def _(folder: Path) -> list[str]:
+    array = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        array, {"descr": "|u1", "fortran_order": False, "shape": (-1, 28, 28)}
+    )
+    with zipfile.ZipFile(folder / "some.npz", "w") as file:
+        file.writestr("images.npy", array.getvalue())
+    return ["some.npz"]

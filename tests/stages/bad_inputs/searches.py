@@ -32,3 +32,4 @@ add("trials", "an AUC that is none", _tables(lambda a, b: (a.replace("0.9", "nan
 add("trials", "a learning rate of 0", _tables(lambda a, b: (a.replace("0.01", "0"), b)))
 add("trials", "a line cut short", _tables(lambda a, b: (a, b[:-10])))
 add("trials", "a folder that cannot be written", _tables(lambda a, b: (a, b), "/proc/here/t.db"))
+add("tune_lr", "a scheduler that is none", lambda _: ["--scheduler", "ftp://127.0.0.1:1"])
