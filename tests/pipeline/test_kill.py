@@ -5,10 +5,11 @@ import signal
 import sys
 import time
 from pathlib import Path
-from subprocess import DEVNULL, Popen
+from subprocess import DEVNULL, PIPE, Popen
 
 import pytest
 
+from tests.runs.clusters import cluster, kill, wait_until
 from tools.workspace import TINY, copy_project, environment, run, stage_command
 
 SEARCH = {"tune_lr": {"n_trials": 4, "n_folds": 2}}
@@ -57,3 +58,41 @@ def test_a_killed_search_loses_no_finished_training(project: Path, tmp_path: Pat
     assert {path: after[path] for path in before} == before  # none was trained again
     assert len(after) == len(_stored(tmp_path / "whole"))
     assert [path.read_bytes() for path in results] == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dies", ["coordinator", "scheduler"])
+def test_a_stage_goes_on_after_a_death(project: Path, tmp_path: Path, dies: str) -> None:
+    """The second time it trains nothing that was there, and writes the bytes of a local run."""
+    outputs = [project / "metrics" / "tune_lr.json", project / "plots" / "tune_lr.csv"]
+    run(_command("tune_lr"), project, environment(tmp_path / "local"))
+    expected = [path.read_bytes() for path in outputs]
+    for path in outputs:
+        path.unlink()
+    with cluster(tmp_path / "cluster", n_workers=2) as processes:
+        there = environment(tmp_path / "there", BREAST_ULTRASOUND_SCHEDULER=processes.address)
+        with Popen(
+            _command("tune_lr"), cwd=project, env=there, stdout=DEVNULL, stderr=PIPE, text=True
+        ) as stage:
+            wait_until(lambda: len(_stored(tmp_path / "there")) >= 3)
+            if dies == "scheduler":
+                kill(processes.started[0])
+            else:
+                stage.send_signal(signal.SIGKILL)
+            _, said = stage.communicate(timeout=60)
+        assert stage.returncode == (2 if dies == "scheduler" else -signal.SIGKILL)
+        if dies == "scheduler":
+            *_, line = said.splitlines()
+            assert line.startswith("error: --scheduler tcp://")
+            assert line.endswith(
+                "the connection is lost; finished trainings are kept: run again to go on"
+            )
+            assert "Traceback" not in said
+            processes.scheduler()
+            processes.worker("w2")
+        before = _stored(tmp_path / "there")
+        assert not any(path.exists() for path in outputs)
+        run(_command("tune_lr"), project, there)
+    after = _stored(tmp_path / "there")
+    assert {name: after[name] for name in before} == before
+    assert [path.read_bytes() for path in outputs] == expected

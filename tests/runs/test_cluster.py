@@ -4,12 +4,11 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, Popen
 
 import dask
 import pytest
@@ -27,7 +26,7 @@ from breast_ultrasound.runs.execute import Executor, find_resources
 from breast_ultrasound.runs.run import Run, RunResult
 from breast_ultrasound.search.fold_runs import run_on
 from tests.runs.clusters import HOST, Processes, cluster, free_port, kill, wait_until
-from tools.workspace import ROOT, TINY, copy_project, environment, run, stage_command
+from tools.workspace import ROOT
 
 MakeExecutor = Callable[..., Executor]
 
@@ -80,6 +79,20 @@ def _content(executor: Executor) -> dict[str, dict[str, bytes]]:
 def _written(folder: Path) -> dict[str, int]:
     """When each run was cached."""
     return {p.name: p.stat().st_mtime_ns for p in folder.rglob("[!.]*.safetensors")}
+
+
+@contextmanager
+def _once_cached(n_runs: int, folder: Path, disturb: Callable[[], object]) -> Iterator[None]:
+    """Let something happen beside the block, once some runs are cached."""
+
+    def wait() -> None:
+        wait_until(lambda: len(_written(folder)) >= n_runs)
+        disturb()
+
+    disturbance = threading.Thread(target=wait)
+    disturbance.start()
+    yield
+    disturbance.join()
 
 
 def test_a_cluster_gives_the_bytes_of_this_machine(
@@ -175,19 +188,15 @@ def test_killed_workers_cost_no_result(
         there = on(processes.address)
         folder = there.resources.cache.folder
 
-        def disturb() -> None:
-            wait_until(lambda: len(_written(folder)) >= 1)
-            kill(processes.started[1])
-            wait_until(lambda: len(_written(folder)) >= 4)
+        def kill_the_other() -> None:
             found = subprocess.run(
                 ["pgrep", "-P", str(nanny.pid), "-f", "spawn_main"], capture_output=True, check=True
             )
             os.kill(int(found.stdout.split()[-1]), signal.SIGKILL)
 
-        disturbance = threading.Thread(target=disturb)
-        disturbance.start()
-        there(longer, "there")
-        disturbance.join()
+        first = _once_cached(1, folder, lambda: kill(processes.started[1]))
+        with first, _once_cached(4, folder, kill_the_other):
+            there(longer, "there")
     assert _content(there) == _content(here)
 
 
@@ -237,15 +246,9 @@ def test_a_lost_scheduler_ends_in_a_line_and_the_next_goes_on(
         there = on(processes.address)
         folder = there.resources.cache.folder
 
-        def disturb() -> None:
-            wait_until(lambda: len(_written(folder)) >= 2)
-            kill(processes.started[0])
-
-        disturbance = threading.Thread(target=disturb)
-        disturbance.start()
-        with pytest.raises(InputError, match=r"the connection is lost; finished trainings are"):
+        lost = pytest.raises(InputError, match=r"the connection is lost; finished trainings are")
+        with _once_cached(2, folder, lambda: kill(processes.started[0])), lost:
             there(longer, "there")
-        disturbance.join()
         before = _written(folder)
         assert 2 <= len(before) < len(longer)
         processes.scheduler()
@@ -255,60 +258,6 @@ def test_a_lost_scheduler_ends_in_a_line_and_the_next_goes_on(
     after = _written(folder)
     assert {name: after[name] for name in before} == before
     assert _content(again) == _content(here)
-
-
-SEARCH = {"tune_lr": {"n_trials": 4, "n_folds": 2}}
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    folder = copy_project(tmp_path / "project", TINY, SEARCH)
-    for stage in ("download", "preprocess"):
-        run(_command(stage), folder, environment(tmp_path / "unused"))
-    return folder
-
-
-def _command(stage: str) -> list[str]:
-    module, arguments = stage_command(stage)
-    return [sys.executable, "-m", module, *arguments]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("dies", ["coordinator", "scheduler"])
-def test_a_stage_goes_on_after_a_death(project: Path, tmp_path: Path, dies: str) -> None:
-    """The second time it trains nothing that was there, and writes the bytes of a local run."""
-    outputs = [project / "metrics" / "tune_lr.json", project / "plots" / "tune_lr.csv"]
-    run(_command("tune_lr"), project, environment(tmp_path / "local"))
-    expected = [path.read_bytes() for path in outputs]
-    for path in outputs:
-        path.unlink()
-    with cluster(tmp_path / "cluster", n_workers=2) as processes:
-        there = environment(tmp_path / "there", BREAST_ULTRASOUND_SCHEDULER=processes.address)
-        with Popen(
-            _command("tune_lr"), cwd=project, env=there, stdout=DEVNULL, stderr=PIPE, text=True
-        ) as stage:
-            wait_until(lambda: len(_written(tmp_path / "there")) >= 3)
-            if dies == "scheduler":
-                kill(processes.started[0])
-            else:
-                stage.send_signal(signal.SIGKILL)
-            _, said = stage.communicate(timeout=60)
-        assert stage.returncode == (2 if dies == "scheduler" else -signal.SIGKILL)
-        if dies == "scheduler":
-            *_, line = said.splitlines()
-            assert line.startswith("error: --scheduler tcp://")
-            assert line.endswith(
-                "the connection is lost; finished trainings are kept: run again to go on"
-            )
-            assert "Traceback" not in said
-            processes.scheduler()
-            processes.worker("w2")
-        before = _written(tmp_path / "there")
-        assert not any(path.exists() for path in outputs)
-        run(_command("tune_lr"), project, there)
-    after = _written(tmp_path / "there")
-    assert {name: after[name] for name in before} == before
-    assert [path.read_bytes() for path in outputs] == expected
 
 
 @pytest.mark.slow
@@ -391,15 +340,9 @@ def test_a_lost_connection_ends_in_a_line(
         there = on(processes.address)
         folder = there.resources.cache.folder
 
-        def disturb() -> None:
-            wait_until(lambda: len(_written(folder)) >= 2)
-            set_link("down")
-
-        disturbance = threading.Thread(target=disturb)
-        disturbance.start()
-        with pytest.raises(InputError, match=r"the connection is lost; finished trainings are"):
+        lost = pytest.raises(InputError, match=r"the connection is lost; finished trainings are")
+        with _once_cached(2, folder, lambda: set_link("down")), lost:
             there(longer, "there")
-        disturbance.join()
     before = _written(folder)
     set_link("up")
     again = on(processes.address)
