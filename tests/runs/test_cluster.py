@@ -158,13 +158,17 @@ def _wait_for(processes: Processes, n_workers: int) -> None:
         client.wait_for_workers(n_workers, timeout=60)
 
 
-@pytest.mark.parametrize("address", [f"tcp://{HOST}:1", "nowhere:x", "no-host.invalid:1"])
+@pytest.mark.parametrize(
+    "address", [f"tcp://{HOST}:1", f"tls://{HOST}:1", "nowhere:x", "no-host.invalid:1"]
+)
 def test_an_address_where_nobody_answers_is_said(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("breast_ultrasound.runs.cluster.CONNECT", 0.5)
+    threads = set(threading.enumerate())
     with pytest.raises(InputError, match=r"--scheduler .*: expected a Dask scheduler such as tcp"):
         connect(address, "cpu", "portable")
+    assert set(threading.enumerate()) <= threads, "a half-open client is left, which may hang"
 
 
 def test_a_scheduler_without_workers_is_said(tmp_path: Path) -> None:

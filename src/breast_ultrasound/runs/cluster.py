@@ -5,6 +5,7 @@ a run is of the kind that trains it, and each result is kept as it comes. What a
 handed over, Dask gives to the next.
 """
 
+import asyncio
 import hashlib
 import ipaddress
 import logging
@@ -281,6 +282,7 @@ def connect(address: str, device: DeviceChoice, arithmetic: Arithmetic) -> Clust
         logging.getLogger(name).setLevel(logging.CRITICAL)
     _warn_of_open_doors(address)
     try:
+        asyncio.run(_knock(address))
         client = Client(address, timeout=CONNECT, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
@@ -292,6 +294,22 @@ def connect(address: str, device: DeviceChoice, arithmetic: Arithmetic) -> Clust
     except InputError:
         client.close(timeout=1)
         raise
+
+
+async def _knock(address: str) -> None:
+    """Open a connection and close it: a `Client` that cannot leaves its thread behind, half open.
+
+    Raises:
+        OSError: nobody answers there.
+        ValueError: there is no such address.
+        TypeError: it wants certificates, and the settings name none.
+    """
+    from distributed import Security
+    from distributed.comm.core import connect as open_connection
+
+    certificates = Security().get_connection_args("client")
+    comm = await open_connection(address, timeout=CONNECT, **certificates)
+    await comm.close()
 
 
 def _warn_of_open_doors(address: str) -> None:
