@@ -233,7 +233,7 @@ def test_constraints_pin_every_dependency() -> None:
     for entry in [*project["dependencies"], *chain(*extras.values())]:
         name = re.split(r"[<>=[]", entry)[0].lower()
         assert name in pinned | {project["name"]}, entry
-    everything = f"{project['name']}[pipeline,studies,onnx,report,serve,cluster,dicom,ssh]"
+    everything = f"{project['name']}[pipeline,studies,onnx,report,serve,cluster,dicom,s3,ssh]"
     assert everything in extras["dev"]  # `make setup` installs it all
     assert "://" not in text
 

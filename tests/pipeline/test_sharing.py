@@ -1,6 +1,7 @@
 """Work shared by machines: a DVC remote, and a folder of finished trainings."""
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -70,26 +71,54 @@ def sshd(tmp_path: Path) -> Iterator[tuple[int, Path]]:
             server.terminate()
 
 
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """A real S3 server on the loopback interface; yields its URL and a key, which is its secret."""
+    port, key = free_port(), secrets.token_hex(16)
+    rclone = Path(sys.executable).with_name("rclone")
+    command = [rclone, "serve", "s3", f"--addr=127.0.0.1:{port}", f"--auth-key={key},{key}",
+               "--config=", f"--cache-dir={tmp_path / 'rclone'}", str(tmp_path)]  # fmt: skip
+    (tmp_path / "bucket").mkdir()
+    with Popen(command, stderr=DEVNULL) as server:
+        try:
+            wait_until(lambda: listens("127.0.0.1", port))
+            yield f"http://127.0.0.1:{port}", key
+        finally:
+            server.terminate()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(SSHD is None or os.geteuid() != 0, reason="needs sshd, and root to start it")
 def test_a_clone_pulls_over_ssh_and_runs_nothing(
     project: Project, tmp_path: Path, sshd: tuple[int, Path]
 ) -> None:
     port, key = sshd
-    remote = (
-        f"dvc remote add -d store ssh://root@127.0.0.1:{port}{tmp_path}/store",
-        f"dvc remote modify --local store keyfile {key}",
-        "dvc remote modify --local store ask_password false",
-        "dvc remote modify --local store allow_agent false",
-    )
-    project("dvc repro -q", *remote, "git add -A", "git commit -q -m made", "dvc push -q")
+    settings = {"keyfile": str(key), "ask_password": "false", "allow_agent": "false"}
+    _push_and_pull(project, tmp_path, f"ssh://root@127.0.0.1:{port}{tmp_path}/store", settings)
     assert any((tmp_path / "store").rglob("*"))
-    run(["git", "clone", "-q", str(project.folder), str(tmp_path / "clone")], tmp_path, project.env)
-    clone = Project(tmp_path / "clone", environment(tmp_path / "other-cache", **WORDS))
-    clone(*remote[1:], "dvc pull -q")
+
+
+@pytest.mark.slow
+def test_a_clone_pulls_from_s3_and_runs_nothing(
+    project: Project, tmp_path: Path, s3: tuple[str, str]
+) -> None:
+    url, key = s3
+    settings = {"endpointurl": url, "access_key_id": key, "secret_access_key": key}
+    _push_and_pull(project, tmp_path, "s3://bucket/path", settings)
+    assert any((tmp_path / "bucket" / "path").rglob("*"))
+
+
+def _push_and_pull(project: Project, folder: Path, url: str, settings: dict[str, str]) -> None:
+    """Push what a repository made; a clone pulls, has nothing to run and trains nothing."""
+    mine = [f"dvc remote modify --local store {name} {value}" for name, value in settings.items()]
+    project("dvc repro -q", f"dvc remote add -d store {url}", *mine)
+    project("git add -A", "git commit -q -m made", "dvc push -q")
+    run(["git", "clone", "-q", str(project.folder), str(folder / "clone")], folder, project.env)
+    clone = Project(folder / "clone", environment(folder / "other-cache", **WORDS))
+    clone(*mine, "dvc pull -q")
     assert "Running stage" not in clone("dvc repro dvc.yaml")
     assert clone("git status --porcelain") == ""
-    assert not (tmp_path / "other-cache").exists()  # nothing was trained
+    assert not (folder / "other-cache").exists()
 
 
 @pytest.mark.slow
