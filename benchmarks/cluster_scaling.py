@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 8, 64])
     arguments = parser.parse_args()
     asked = rounds(load_params(ROOT / "params.yaml"))
-    mock.patch.object(on_workers, "_train", simulated).start()  # what workers are sent
+    mock.patch.object(on_workers, "train_kept", simulated).start()  # what workers are sent
     n_runs = sum(one.n_runs for one in asked)
     print(f"{n_runs} trainings in {len(asked)} rounds: {[one.n_runs for one in asked]}")
     with workers(1) as address:

@@ -69,6 +69,16 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_writers_with_the_same_process_number_are_not_in_each_others_way(tmp_path: Path) -> None:
+    """As those of two containers that share a folder."""
+    path = tmp_path / "a.txt"
+    with atomic(path) as one, atomic(path) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def _fail_halfway(path: Path) -> None:
     with atomic(path) as temporary:
         temporary.write_text("half")

@@ -47,6 +47,7 @@ Scheduler = Annotated[
     str | None,
     typer.Option(
         envvar="BREAST_ULTRASOUND_SCHEDULER",
+        callback=lambda address: (address or "").strip() or None,
         help="Train on the workers of this Dask scheduler, such as tcp://127.0.0.1:8786.",
     ),
 ]

@@ -6,6 +6,7 @@ import lzma
 import math
 import os
 import reprlib
+import uuid
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -76,8 +77,9 @@ def atomic(path: Path) -> Iterator[Path]:
     if path.exists() and (_is_open_file(path) or not path.is_file()):
         raise InputError(f"{path}: expected the name of a file to write, got a device or pipe")
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays: numpy and matplotlib choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    # The suffix stays: numpy and matplotlib choose the format by it. Hosts share folders, and with
+    # containers process numbers too.
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb") as written:

@@ -5,12 +5,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from distributed import Client
+from safetensors.numpy import load_file
+
+from breast_ultrasound.runs.execute import Executor
+from breast_ultrasound.runs.run import Run
 from tools.workspace import ROOT
 
 HOST = "127.0.0.1"
@@ -49,12 +55,13 @@ class Processes:
     within: Sequence[str] = ()
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def scheduler(self) -> subprocess.Popen[bytes]:
+    def scheduler(self, **variables: str) -> subprocess.Popen[bytes]:
         """Start the scheduler, at the same address each time, and wait until it listens."""
         host, port = self.address.split("://")[1].split(":")
         process = self._start(
-            "scheduler", "--host", host, "--port", port, "--dashboard-address", f"{host}:0"
-        )
+            "scheduler", "--host", host, "--port", port, "--dashboard-address", f"{host}:0",
+            **variables,
+        )  # fmt: skip
         wait_until(lambda: listens(host, int(port)))
         return process
 
@@ -114,3 +121,42 @@ def wait_until(what: Callable[[], object], seconds: float = 60.0) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError
         time.sleep(0.02)
+
+
+def content(executor: Executor) -> dict[str, dict[str, bytes]]:
+    """The arrays of the cached runs, by key and name; the order of a file's header is any."""
+    return {
+        path.name: {name: array.tobytes() for name, array in load_file(path).items()}
+        for path in executor.resources.cache.folder.rglob("[!.]*.safetensors")
+    }
+
+
+def written(folder: Path) -> dict[str, int]:
+    """When each run was cached."""
+    return {p.name: p.stat().st_mtime_ns for p in folder.rglob("[!.]*.safetensors")}
+
+
+@contextmanager
+def once_cached(n_runs: int, folder: Path, disturb: Callable[[], object]) -> Iterator[None]:
+    """Let something happen beside the block, once some runs are cached."""
+
+    def wait() -> None:
+        wait_until(lambda: len(written(folder)) >= n_runs)
+        disturb()
+
+    disturbance = threading.Thread(target=wait)
+    disturbance.start()
+    yield
+    disturbance.join()
+
+
+def wait_for(address: str, n_workers: int) -> None:
+    """Wait until workers have registered."""
+    with Client(address, set_as_default=False) as client:
+        client.wait_for_workers(n_workers, timeout=60)
+
+
+def in_fp32(run: Run) -> Run:
+    """Return the run in another arithmetic."""
+    training = run.config.training.model_copy(update={"arithmetic": "fp32"})
+    return replace(run, config=run.config.model_copy(update={"training": training}))

@@ -6,93 +6,34 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import dask
 import pytest
-from distributed import Client, Security
-from safetensors.numpy import load_file
+from distributed import Security
 
-from breast_ultrasound.data.folds import make_folds
 from breast_ultrasound.data.image_set import ImageSet
 from breast_ultrasound.files import InputError
-from breast_ultrasound.model.training import TrainingConfig
-from breast_ultrasound.params import Arithmetic
+from breast_ultrasound.runs import worker
 from breast_ultrasound.runs.cache import RunCache
 from breast_ultrasound.runs.cluster import connect
-from breast_ultrasound.runs.execute import Executor, find_resources
+from breast_ultrasound.runs.execute import find_resources
 from breast_ultrasound.runs.run import Run, RunResult
-from breast_ultrasound.search.fold_runs import run_on
-from tests.runs.clusters import HOST, Processes, cluster, free_port, kill, wait_until
+from tests.runs.clusters import (
+    HOST,
+    Processes,
+    cluster,
+    content,
+    free_port,
+    in_fp32,
+    kill,
+    once_cached,
+    wait_for,
+    written,
+)
+from tests.runs.conftest import MakeExecutor
 from tools.workspace import ROOT
-
-MakeExecutor = Callable[..., Executor]
-
-
-@pytest.fixture
-def runs(config: TrainingConfig, dev: ImageSet) -> list[Run]:
-    folds = make_folds(dev.malignant, dev.group, 3, seed=0)
-    return [replace(run_on(config, fold), keep_weights=True) for fold in folds]
-
-
-@pytest.fixture
-def longer(runs: list[Run], config: TrainingConfig) -> list[Run]:
-    """Those, and as many that take some seconds."""
-    training = config.training.model_copy(update={"n_epochs": 40})
-    long = config.model_copy(update={"training": training})
-    return [*runs, *(replace(run, config=long) for run in runs)]
-
-
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    with cluster(tmp_path_factory.mktemp("cluster"), n_workers=2) as processes:
-        yield processes
-
-
-@pytest.fixture
-def on(executor: MakeExecutor, tmp_path: Path) -> Iterator[MakeExecutor]:
-    """What carries out runs on a cluster, and keeps them in a cache of its own."""
-    clients = []
-
-    def make(address: str, arithmetic: Arithmetic = "portable", cache: str = "cluster") -> Executor:
-        resources = find_resources("cpu", arithmetic, 0, tmp_path / cache, address)
-        assert resources.cluster
-        clients.append(resources.cluster.client)
-        return executor(resources=resources, arithmetic=arithmetic)
-
-    yield make
-    for client in clients:
-        if client.status == "running":
-            client.close(timeout=5)
-
-
-def _content(executor: Executor) -> dict[str, dict[str, bytes]]:
-    """The arrays of the cached runs, by key and name; the order of a file's header is any."""
-    return {
-        path.name: {name: array.tobytes() for name, array in load_file(path).items()}
-        for path in executor.resources.cache.folder.rglob("[!.]*.safetensors")
-    }
-
-
-def _written(folder: Path) -> dict[str, int]:
-    """When each run was cached."""
-    return {p.name: p.stat().st_mtime_ns for p in folder.rglob("[!.]*.safetensors")}
-
-
-@contextmanager
-def _once_cached(n_runs: int, folder: Path, disturb: Callable[[], object]) -> Iterator[None]:
-    """Let something happen beside the block, once some runs are cached."""
-
-    def wait() -> None:
-        wait_until(lambda: len(_written(folder)) >= n_runs)
-        disturb()
-
-    disturbance = threading.Thread(target=wait)
-    disturbance.start()
-    yield
-    disturbance.join()
 
 
 def test_a_cluster_gives_the_bytes_of_this_machine(
@@ -103,7 +44,7 @@ def test_a_cluster_gives_the_bytes_of_this_machine(
     there(runs[:2], "some")
     there(runs, "all")
     assert there.trained_on == here.trained_on
-    assert _content(there) == _content(here)
+    assert content(there) == content(here)
 
 
 def test_a_bug_in_a_training_is_shown(
@@ -112,6 +53,25 @@ def test_a_bug_in_a_training_is_shown(
     beyond = replace(runs[0], score=runs[0].score + 10_000)
     with pytest.raises(IndexError):
         on(workers.address)([beyond], "")
+
+
+def test_images_that_a_worker_put_away_are_sent_again(
+    workers: Processes, executor: MakeExecutor, dev: ImageSet, runs: list[Run], tmp_path: Path
+) -> None:
+    others = dev.images[::-1].copy()
+    resources = find_resources("cpu", "portable", 0, tmp_path / "there", workers.address)
+    assert resources.cluster
+    with resources.cluster.client as client:
+        client.run(_keep_no_more_than, 0)
+        for images in (dev.images, others, dev.images):
+            there = executor(resources=resources, images=images)
+            new = [replace(run, seed=len(written(tmp_path / "there"))) for run in runs]
+            assert len(there(new, "there")) == len(runs)
+        client.run(_keep_no_more_than, worker.MAX_KEPT)
+
+
+def _keep_no_more_than(n_bytes: int) -> None:
+    worker.MAX_KEPT = n_bytes
 
 
 @pytest.mark.slow
@@ -132,10 +92,10 @@ def test_workers_that_would_train_otherwise_are_refused_by_name(
         processes.worker("changed", code=str(code))
         processes.worker("old", code=f"{packages}{os.pathsep}{ROOT / 'src'}")
         processes.worker("foreign", code=str(tmp_path / "empty"))
-        _wait_for(processes, 6)
+        wait_for(processes.address, 6)
         execute = on(processes.address, arithmetic="fp32")
         said = capsys.readouterr().err
-        changed = [replace(run, config=_in_fp32(run.config)) for run in runs]
+        changed = [in_fp32(run) for run in runs]
         assert len(execute(changed, "")) == len(runs)
     assert "worker changed refused: other training code; install there" in said
     assert "worker old refused: scipy 0.1 there, " in said
@@ -147,17 +107,6 @@ def test_workers_that_would_train_otherwise_are_refused_by_name(
     assert "SSE41" not in execute.trained_on
 
 
-def _in_fp32(config: TrainingConfig) -> TrainingConfig:
-    training = config.training.model_copy(update={"arithmetic": "fp32"})
-    return config.model_copy(update={"training": training})
-
-
-def _wait_for(processes: Processes, n_workers: int) -> None:
-    """Wait until workers have registered."""
-    with Client(processes.address, set_as_default=False) as client:
-        client.wait_for_workers(n_workers, timeout=60)
-
-
 @pytest.mark.parametrize(
     "address", [f"tcp://{HOST}:1", f"tls://{HOST}:1", "nowhere:x", "no-host.invalid:1"]
 )
@@ -166,7 +115,9 @@ def test_an_address_where_nobody_answers_is_said(
 ) -> None:
     monkeypatch.setattr("breast_ultrasound.runs.cluster.CONNECT", 0.5)
     threads = set(threading.enumerate())
-    with pytest.raises(InputError, match=r"--scheduler .*: expected a Dask scheduler such as tcp"):
+    with pytest.raises(
+        InputError, match=r"--scheduler .*: (no Dask scheduler answers|expected tcp:)"
+    ):
         connect(address, "cpu", "portable")
     assert set(threading.enumerate()) <= threads, "a half-open client is left, which may hang"
 
@@ -188,7 +139,7 @@ def test_killed_workers_cost_no_result(
     with cluster(tmp_path / "cluster", n_workers=1) as processes:
         port = ("--worker-port", str(free_port()))
         nanny = processes.worker("w1", "--nanny", "--host", HOST, *port)
-        _wait_for(processes, 2)
+        wait_for(processes.address, 2)
         there = on(processes.address)
         folder = there.resources.cache.folder
 
@@ -198,10 +149,10 @@ def test_killed_workers_cost_no_result(
             )
             os.kill(int(found.stdout.split()[-1]), signal.SIGKILL)
 
-        first = _once_cached(1, folder, lambda: kill(processes.started[1]))
-        with first, _once_cached(4, folder, kill_the_other):
+        first = once_cached(1, folder, lambda: kill(processes.started[1]))
+        with first, once_cached(4, folder, kill_the_other):
             there(longer, "there")
-    assert _content(there) == _content(here)
+    assert content(there) == content(here)
 
 
 def test_a_worker_keeps_to_its_arithmetic(
@@ -212,7 +163,7 @@ def test_a_worker_keeps_to_its_arithmetic(
     with impatient, pytest.raises(InputError, match="expected workers, found none that can be"):
         on(workers.address, arithmetic="fp32")
     said = capsys.readouterr().err
-    assert "worker w0 refused, it cannot train: it computes in portable arithmetic" in said
+    assert "worker w0 refused, it cannot train: it computes in portable arithmetic on cpu" in said
 
 
 def test_one_that_gives_up_takes_nothing_from_another(
@@ -237,7 +188,7 @@ def test_one_that_gives_up_takes_nothing_from_another(
     ends.start()
     results = goes_on(longer, "goes on")
     ends.join()
-    assert len(results) == len(_content(goes_on)) == len(longer)
+    assert len(results) == len(content(goes_on)) == len(longer)
 
 
 @pytest.mark.slow
@@ -251,17 +202,17 @@ def test_a_lost_scheduler_ends_in_a_line_and_the_next_goes_on(
         folder = there.resources.cache.folder
 
         lost = pytest.raises(InputError, match=r"the connection is lost; finished trainings are")
-        with _once_cached(2, folder, lambda: kill(processes.started[0])), lost:
+        with once_cached(2, folder, lambda: kill(processes.started[0])), lost:
             there(longer, "there")
-        before = _written(folder)
+        before = written(folder)
         assert 2 <= len(before) < len(longer)
         processes.scheduler()
         processes.worker("w2")
         again = on(processes.address)
         again(longer, "again")
-    after = _written(folder)
+    after = written(folder)
     assert {name: after[name] for name in before} == before
-    assert _content(again) == _content(here)
+    assert content(again) == content(here)
 
 
 @pytest.mark.slow
@@ -288,9 +239,9 @@ def test_certificates_are_dasks_own(
         with dask.config.set(settings):
             there = on(processes.address)
             there(runs, "there")
-        with pytest.raises(InputError, match=r"expected a Dask scheduler"):
+        with pytest.raises(InputError, match=r"no Dask scheduler answers .*TLS"):
             connect(processes.address, "cpu", "portable")
-    assert _content(there) == _content(here)
+    assert content(there) == content(here)
 
 
 @pytest.fixture
@@ -345,12 +296,12 @@ def test_a_lost_connection_ends_in_a_line(
         folder = there.resources.cache.folder
 
         lost = pytest.raises(InputError, match=r"the connection is lost; finished trainings are")
-        with _once_cached(2, folder, lambda: set_link("down")), lost:
+        with once_cached(2, folder, lambda: set_link("down")), lost:
             there(longer, "there")
-    before = _written(folder)
+    before = written(folder)
     set_link("up")
     again = on(processes.address)
     again(longer, "again")
-    after = _written(folder)
+    after = written(folder)
     assert {name: after[name] for name in before} == before
-    assert _content(again) == _content(here)
+    assert content(again) == content(here)

@@ -230,6 +230,7 @@ def test_a_gpu_is_taken_where_there_is_one_and_said(
     assert find_device("cuda", arithmetic) == "cuda"
     assert find_device("cpu", arithmetic) == "cpu"
     assert find_resources("cuda", arithmetic, 0, None).n_workers == 1
+    assert find_resources("cuda", arithmetic, 8, None).n_workers == 8  # packed on it
     assert not capsys.readouterr().err  # what was asked for needs no word
 
 

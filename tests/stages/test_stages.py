@@ -415,7 +415,7 @@ def test_a_gpu_for_portable_arithmetic_is_refused(
         "of CPUs; change it in params.yaml, or use --device cpu\n"
     )
     assert not list(tmp_path.iterdir())
-    more = ["--cache", "cache", "--workers", "1", "--device", "auto"]
+    more = ["--cache", "cache", "--workers", "1", "--device", "auto", "--scheduler", " "]
     result = call("tune_lr", "--metrics", written[0], "--trials", written[1], *more)
     assert result.exit_code == 0, result.output
     assert "device: cpu, by training.arithmetic: portable\n" in result.stderr

@@ -3,21 +3,21 @@
 `distributed` itself, not joblib's backend for it: runs go to workers of one kind alone, the key of
 a run is of the kind that trains it, and each result is kept as it comes. What a lost worker had not
 handed over, Dask gives to the next.
+
+Nothing here waits for a single worker: each is asked beside the trainings, in the client's thread.
 """
 
 import asyncio
-import hashlib
+import concurrent.futures
 import ipaddress
 import logging
 import queue
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -25,75 +25,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breast_ultrasound.files import InputError
-from breast_ultrasound.model.arithmetic import Device, limit_process
 from breast_ultrasound.params import Arithmetic
-from breast_ultrasound.runs.device import DeviceChoice, find_device
-from breast_ultrasound.runs.run import (
-    Run,
-    RunResult,
-    code_digest,
-    digest_of,
-    train,
-    versions,
-)
+from breast_ultrasound.runs.device import DeviceChoice
+from breast_ultrasound.runs.run import Run, RunResult, digest_of
+from breast_ultrasound.runs.worker import Kind, code, keep, offer, train_kept
 
 if TYPE_CHECKING:
-    from distributed import Client, Future, Worker
+    from distributed import Client, Future
 
 CONNECT = 10.0  # seconds to wait for a scheduler
+ANSWER = 30.0  # seconds that a scheduler or a worker may take to answer
 PATIENCE = 60.0  # seconds to wait for a worker; Dask's own setting for it goes first
-LOOK = 2.0  # seconds between looks at which workers are there
+SOON, LATER = 0.1, 2.0  # seconds between looks at which workers are there: when they change, or not
 HAND_OVER = 60.0  # seconds for a result to arrive that a worker has
-MAX_KEPT = 16  # sets of images that a worker keeps: experiments side by side may have others
+MAX_SENDING = 4  # workers that are sent images at a time: they pass through the scheduler
 AGAIN = "finished trainings are kept: run again to go on"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What decides the result of a run on a worker. Runs of a set go to workers of one kind.
-
-    Attributes:
-        device: what the worker trains on.
-        trained_on: see `arithmetic.describe`, of the worker's own hardware.
-        code: see `code_digest`, of what is installed there.
-        versions: of the packages there.
-    """
-
-    device: Device
-    trained_on: str
-    code: str
-    versions: Mapping[str, str]
-
-    @property
-    def resource(self) -> str:
-        """The name of the Dask resource of which a worker of this kind has one.
-
-        A worker trains one run at a time, whatever its threads: seeds and thread counts are those
-        of its process.
-        """
-        digest = hashlib.sha256(repr(sorted(asdict(self).items())).encode()).hexdigest()
-        return f"breast-ultrasound {digest[:16]}"
-
-    def other_than_here(self) -> str:
-        """Return what makes its results others than this process's, in words, or nothing."""
-        differing = [
-            f"{name} {self.versions.get(name)} there, {version} here"
-            for name, version in versions().items()
-            if self.versions.get(name) != version
-        ]
-        if self.code != code_digest():
-            differing.insert(0, "other training code")
-        return ", ".join(differing)
-
-
-@dataclass(frozen=True)
-class Data:
-    """Images and labels, and the addresses of the workers that have them."""
-
-    images: NDArray[np.uint8]
-    malignant: NDArray[np.bool_]
-    digest: str
-    held_by: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -102,40 +48,56 @@ class Cluster:
 
     Attributes:
         address: of the scheduler.
-        kind: of the workers that train.
+        kind: of the workers that train; None: not chosen yet.
     """
 
     address: str
     client: "Client"
     device: DeviceChoice
     arithmetic: Arithmetic
-    kind: Kind = field(init=False)
-    _met: dict[str, Kind | None] = field(default_factory=dict)  # by address; None: refused
+    kind: Kind | None = None
+    _met: dict[str, Kind | None] = field(default_factory=dict)  # by worker; None: refused
+    _asked: "dict[str, concurrent.futures.Future[Any]]" = field(default_factory=dict)
+    _silent: set[str] = field(default_factory=set)  # workers of which that was said
+    _data: tuple[str, NDArray[np.uint8], NDArray[np.bool_]] | None = None  # digest, images, labels
     _usable: int = 0  # workers, when last looked
     _looked: float = 0.0  # when that was
+    _pause: float = SOON  # until the next look
     _seen: float = field(default_factory=time.monotonic)  # when there was one
-    _data: Data | None = None
+    _sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_SENDING))
 
-    def __post_init__(self) -> None:
-        """Choose the kind of most workers, and say so where there are several.
+    def wait_for_workers(self) -> None:
+        """Return once a worker can be used, and all have answered or had their time to.
 
         Raises:
             InputError: no worker can be used, or none is there.
         """
-        while not self._count_workers():
-            time.sleep(0.2)
+        began = time.monotonic()
+        while not self._count_workers() or (self._asked and time.monotonic() < began + ANSWER):
+            time.sleep(self._pause)
+
+    def choose(self, n_cached: Callable[[str], int] = lambda _: 0) -> Kind:
+        """Return the kind that trains; the first time, choose it, and say if there are several.
+
+        Args:
+            n_cached: how many of the runs that are asked for are cached already, as trained on what
+                a kind trains on: the kind of most of them goes on, else that of most workers.
+        """
+        if self.kind:
+            return self.kind
         kinds = [kind for kind in self._met.values() if kind]
-        counted = Counter(kind.trained_on for kind in kinds).most_common()
-        self.kind = next(kind for kind in kinds if kind.trained_on == counted[0][0])
-        self._looked = 0.0
-        _say(f"cluster: {counted[0][1]} workers, {counted[0][0]}")
-        for trained_on, n_workers in counted[1:]:
-            _say(f"not used: {n_workers} workers, {trained_on}: their results would be others")
+        counted = Counter(kind.trained_on for kind in kinds)
+        order = sorted(counted, key=lambda name: (-n_cached(name), -counted[name], name))
+        self.kind = chosen = next(kind for kind in kinds if kind.trained_on == order[0])
+        _say(f"cluster: {counted[order[0]]} workers, {order[0]}")
+        for name in order[1:]:
+            _say(f"not used: {counted[name]} workers, {name}: their results would be others")
+        return chosen
 
     @property
     def trained_on(self) -> str:
         """What its workers compute with."""
-        return self.kind.trained_on
+        return self.choose().trained_on
 
     def train(
         self, runs: Mapping[str, Run], images: NDArray[np.uint8], malignant: NDArray[np.bool_]
@@ -145,36 +107,40 @@ class Cluster:
         Raises:
             InputError: the scheduler is lost, no worker comes, or a training kills its workers.
         """
-        if not (self._data and self._data.images is images and self._data.malignant is malignant):
+        if not (self._data and self._data[1] is images and self._data[2] is malignant):
             digest = digest_of({"images": images, "malignant": malignant})
-            self._data, self._looked = Data(images, malignant, digest), 0.0
-        waiting, done = iter(runs.items()), queue.SimpleQueue["Future[RunResult]"]()
+            self._data, self._looked = (digest, images, malignant), 0.0
+        waiting, done = list(runs.items())[::-1], queue.SimpleQueue["Future[RunResult]"]()
         at_work: dict[Future[RunResult], str] = {}
         try:
-            while True:
+            while waiting or at_work:
                 # No more than can be at work: who dies is suspected of all that it was given.
-                for key, run in islice(waiting, max(0, self._count_workers() - len(at_work))):
-                    future = self.client.submit(
-                        _train, run, self._data.digest, self.kind.device,
-                        key=f"breast-ultrasound-{key}", resources={self.kind.resource: 1},
-                    )  # fmt: skip
+                while self._count_workers() > len(at_work) and waiting:
+                    key, run = waiting.pop()
+                    future = self._submit(key, run, self._data[0])
                     future.add_done_callback(done.put)
                     at_work[future] = key
-                if not at_work and self._usable:
-                    return
                 with suppress(queue.Empty):
-                    future = done.get(timeout=LOOK)
+                    future = done.get(timeout=self._pause)
                     result = self._result_of(future)
                     if result is None:
                         future.add_done_callback(done.put)
                     else:
                         yield at_work.pop(future), result
                         future.release()
-        except OSError:
-            raise self._lost() from None
         finally:
             for future in at_work:  # nobody else may want them
                 future.release()
+
+    def _submit(self, key: str, run: Run, data: str) -> "Future[RunResult]":
+        kind = self.choose()
+        try:
+            return self.client.submit(
+                train_kept, run, data, kind.device,
+                key=f"breast-ultrasound-{key}", resources={kind.resource(data): 1},
+            )  # fmt: skip
+        except OSError:
+            raise self._lost() from None
 
     def _result_of(self, future: "Future[RunResult]") -> RunResult | None:
         """Return a result; None where the worker that had it is gone, and another makes it."""
@@ -192,7 +158,7 @@ class Cluster:
             return future.result(timeout=HAND_OVER)
         except TimeoutError:
             return None
-        except CancelledError:  # nobody knows of it any more: another scheduler
+        except (OSError, concurrent.futures.CancelledError):  # another scheduler knows nothing
             raise self._lost() from None
 
     def _lost(self) -> InputError:
@@ -210,17 +176,20 @@ class Cluster:
         now = time.monotonic()
         if self.client.status != "running":
             raise self._lost()
-        if now < self._looked + LOOK and self._usable:
+        if now < self._looked + self._pause:
             return self._usable
+        before = self._usable, set(self._met), set(self._asked)
         try:
             self._usable = self._meet()
-        except (OSError, CancelledError):
+        except (OSError, concurrent.futures.CancelledError):
             raise self._lost() from None
+        same = before == (self._usable, set(self._met), set(self._asked))
+        self._pause = min(2 * self._pause, LATER) if same else SOON
         self._looked = now
         if self._usable:
             self._seen = now
         elif now > self._seen + _patience():
-            found = "none that can be used" if self._met else "none"
+            found = "none that can be used" if self._met or self._asked else "none"
             raise InputError(
                 f"--scheduler {self.address}: expected workers, found {found}; start some with "
                 f"`dask worker {self.address} --nthreads 1` where this version is installed; "
@@ -229,45 +198,72 @@ class Cluster:
         return self._usable
 
     def _meet(self) -> int:
-        """Look at workers that have come, and refuse by name those that would train otherwise."""
+        """Ask workers that have come what they are, and send images to those that train.
+
+        Returns how many can be used: those that have the images, once there are some.
+        """
         if (scheduler := self.client.scheduler) is None:
             raise self._lost()
-        there = self.client.sync(scheduler.identity, n_workers=-1)["workers"]
-        self._met = {
-            address: kind
-            for address, kind in self._met.items()
-            # One that started again at its address has the resource no more.
-            if address in there and (kind is None or kind.resource in there[address]["resources"])
-        }
-        if new := [address for address in there if address not in self._met]:
-            said = self.client.run(
-                _offer, self.device, self.arithmetic, workers=new, on_error="return"
-            )
-            self._met |= {
-                address: self._accepted(str(there[address]["name"]), kind)
-                for address, kind in said.items()
-                if not isinstance(kind, OSError)  # it went meanwhile
-            }
-        wanted = getattr(self, "kind", None)
-        usable = [a for a, kind in self._met.items() if kind and wanted in (None, kind)]
-        if self._data:
-            self._data.held_by.intersection_update(set(usable) - set(new))
-            if lacking := [a for a in usable if a not in self._data.held_by]:
-                # Not scattered: Dask would send runs where the images lie, and lose them there.
-                content = self._data.digest, self._data.images, self._data.malignant
-                self.client.run(_keep, *content, workers=lacking, on_error="ignore")
-                self._data.held_by.update(lacking)
-        return sum(a in new or there[a]["status"] == "running" for a in usable)
+        answer = self.client.sync(scheduler.identity, n_workers=-1, callback_timeout=ANSWER)
+        # One that started again, at its old address, has another folder.
+        there = {f"{a} {one['local_directory']}": (a, one) for a, one in answer["workers"].items()}
+        self._met = {worker: kind for worker, kind in self._met.items() if worker in there}
+        for worker in list(self._asked):
+            if worker not in there:
+                self._asked.pop(worker).cancel()
+            elif self._asked[worker].done():
+                self._heard(worker, str(there[worker][1]["name"]), self._asked.pop(worker))
+        usable = 0
+        for worker, (address, one) in there.items():
+            kind = self._met.get(worker)
+            has_images = self._data and kind and one["resources"].get(kind.resource(self._data[0]))
+            if self.kind in (None, kind) and kind and (has_images or not self._data):
+                usable += one["status"] == "running"
+            elif worker not in self._asked and worker not in self._met:
+                self._ask(worker, address, offer)
+            elif worker not in self._asked and self.kind and kind == self.kind and self._data:
+                self._ask(worker, address, keep, *self._data)
+        return usable
 
-    def _accepted(self, name: str, kind: Any) -> Kind | None:
-        """Return what a worker says of itself, or None, and a line on stderr, where it is other."""
-        if not isinstance(kind, Kind):
+    def _ask(self, worker: str, address: str, function: Callable[..., Any], *data: Any) -> None:
+        """Let a worker carry out a function, in the background."""
+
+        async def ask() -> Any:
+            answers = await self.client.run(
+                function, self.device, self.arithmetic, *data,
+                workers=[address], on_error="return", asynchronous=True, callback_timeout=ANSWER,
+            )  # fmt: skip
+            return answers[address]
+
+        async def ask_in_turn() -> Any:
+            async with self._sending:
+                return await ask()
+
+        loop: Any = self.client.loop
+        question = ask_in_turn() if data else ask()
+        self._asked[worker] = asyncio.run_coroutine_threadsafe(question, loop.asyncio_loop)
+
+    def _heard(self, worker: str, name: str, asked: "concurrent.futures.Future[Any]") -> None:
+        """Take a worker's answer: what it is, or a line on stderr why it is not used."""
+        try:
+            kind = asked.result()
+        except Exception as error:
+            kind = error
+        gone = OSError | concurrent.futures.CancelledError
+        if isinstance(kind, gone):  # or it does not answer: it is asked again
+            if isinstance(kind, TimeoutError) and worker not in self._silent:
+                self._silent.add(worker)
+                _say(f"worker {name} does not answer: not used until it does")
+        elif not isinstance(kind, Kind):
             _say(f"worker {name} refused, it cannot train: {kind}")
-            return None
-        if other := kind.other_than_here():
+            self._met[worker] = None
+        elif other := kind.other_than_here():
             _say(f"worker {name} refused: {other}; install there what is installed here")
-            return None
-        return kind
+            self._met[worker] = None
+        else:
+            if self.kind and kind != self.kind:
+                _say(f"worker {name} not used, {kind.trained_on}: its results would be others")
+            self._met[worker] = kind
 
 
 def connect(address: str, device: DeviceChoice, arithmetic: Arithmetic) -> Cluster:
@@ -280,28 +276,59 @@ def connect(address: str, device: DeviceChoice, arithmetic: Arithmetic) -> Clust
 
     for name in ("distributed", "distributed.client"):  # the lines are ours
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    _warn_of_open_doors(address)
+    _check_address(address)
     try:
-        asyncio.run(_knock(address))
+        asyncio.run(asyncio.wait_for(_knock(address), CONNECT))
         client = Client(address, timeout=CONNECT, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, TypeError) as error:  # TypeError: no certificates
+        reason = str(error) or f"silent for {CONNECT:g} seconds"
         raise InputError(
-            f"--scheduler {address}: expected a Dask scheduler such as tcp://127.0.0.1:8786, none "
-            f"answers ({error}); start one with `dask scheduler`"
+            f"--scheduler {address}: no Dask scheduler answers ({reason}); start one with `dask "
+            "scheduler`; with certificates it is tls://, and Dask's settings name them, see "
+            "docs/scaling.md"
         ) from None
+    cluster = Cluster(address, client, device, arithmetic)
     try:
-        return Cluster(address, client, device, arithmetic)
+        _check_scheduler(cluster)
+        cluster.wait_for_workers()
     except InputError:
         client.close(timeout=1)
         raise
+    return cluster
+
+
+def _check_address(address: str) -> None:
+    """Refuse what is no address; warn where whoever reaches it can run programs on its machines.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        parts = urlsplit(address)
+        is_one = parts.scheme in {"tcp", "tls"} and parts.hostname and parts.port
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise InputError(
+            f"--scheduler {address}: expected tcp://HOST:PORT or tls://HOST:PORT, as a Dask "
+            "scheduler prints when it starts"
+        )
+    try:
+        loopback = ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        loopback = parts.hostname == "localhost"
+    if parts.scheme == "tcp" and not loopback:
+        _say(
+            f"warning: {address} is not encrypted: whoever reaches it can run programs on its "
+            "machines; use tls://, see docs/scaling.md"
+        )
 
 
 async def _knock(address: str) -> None:
     """Open a connection and close it: a `Client` that cannot leaves its thread behind, half open.
 
     Raises:
-        OSError: nobody answers there.
-        ValueError: there is no such address.
+        OSError: nobody answers there, or with certificates that are not ours.
         TypeError: it wants certificates, and the settings name none.
     """
     from distributed import Security
@@ -312,65 +339,21 @@ async def _knock(address: str) -> None:
     await comm.close()
 
 
-def _warn_of_open_doors(address: str) -> None:
-    """Say that whoever reaches a scheduler without TLS can run programs on its machines."""
-    parts = urlsplit(address if "://" in address else f"tcp://{address}")
-    try:
-        loopback = ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        loopback = parts.hostname == "localhost"
-    if parts.scheme not in {"tls", "wss", "inproc"} and not loopback:
-        _say(
-            f"warning: {address} is not encrypted: whoever reaches it can run programs on its "
-            "machines; use tls://, see docs/scaling.md"
-        )
-
-
-# What follows, workers carry out.
-
-
-_kept: dict[str, tuple[NDArray[np.uint8], NDArray[np.bool_]]] = {}  # by digest
-
-
-def _keep(digest: str, images: NDArray[np.uint8], malignant: NDArray[np.bool_]) -> None:
-    """Keep images and labels for trainings, and some of those before them."""
-    _kept[digest] = images, malignant
-    for old in list(_kept)[:-MAX_KEPT]:
-        del _kept[old]
-
-
-def _train(run: Run, digest: str, device: Device) -> RunResult:
-    """Carry out a run, once its images are there."""
-    deadline = time.monotonic() + HAND_OVER
-    while digest not in _kept:
-        if time.monotonic() > deadline:
-            raise TimeoutError("the images of a training did not arrive")
-        time.sleep(0.05)
-    return train(run, *_kept[digest], device)
-
-
-_computes_in: list[tuple[DeviceChoice, Arithmetic]] = []  # one process, one arithmetic
-
-
-async def _offer(device: DeviceChoice, arithmetic: Arithmetic, dask_worker: "Worker") -> Kind:
-    """Limit a worker's process before its first tensor, and let it have one training at a time.
+def _check_scheduler(cluster: Cluster) -> None:
+    """Refuse a scheduler that cannot read what it is to hand on.
 
     Raises:
-        InputError: it was limited to another arithmetic before.
+        InputError: this project cannot be imported there, or it does not answer.
     """
-    from distributed import Status
-
-    if _computes_in not in ([], [(device, arithmetic)]):
-        raise InputError(f"it computes in {_computes_in[0][1]} arithmetic already: start it again")
-    _computes_in[:] = [(device, arithmetic)]
-    trained_on = limit_process(arithmetic, found := find_device(device, arithmetic))
-    kind = Kind(found, trained_on, code_digest(), versions())
-    if kind.resource not in dask_worker.state.total_resources:
-        await dask_worker.set_resources(**{kind.resource: 1})
-        # The scheduler looks again at what waits for a worker when one begins to run.
-        dask_worker.status = Status.paused
-        dask_worker.status = Status.running
-    return kind
+    try:
+        cluster.client.run_on_scheduler(code, callback_timeout=ANSWER)
+    except OSError:
+        raise cluster._lost() from None
+    except Exception as error:
+        raise InputError(
+            f"--scheduler {cluster.address}: it cannot import this project "
+            f"({type(error).__name__}: {error}); start it where this version is installed"
+        ) from None
 
 
 def _patience() -> float:

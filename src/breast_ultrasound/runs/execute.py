@@ -134,6 +134,8 @@ class Executor:
         if self.also_train:
             more = np.arange(len(self.images), len(self._everything[0]))
             runs = [replace(run, train=np.concatenate([run.train, more])) for run in runs]
+        if self.resources.cluster:
+            self.resources.cluster.choose(lambda kind: self._count_cached(runs, kind))
         digest, trained_on = self._digest, self.trained_on
         keys = [key_of(run, digest, trained_on) for run in runs]
         results = {key: self.resources.cache.load(key) for key in dict.fromkeys(keys)}
@@ -145,6 +147,10 @@ class Executor:
         else:
             print(f"{label}: all {len(results)} cached", file=sys.stderr)
         return [result for key in keys if (result := results[key]) is not None]
+
+    def _count_cached(self, runs: Sequence[Run], trained_on: str) -> int:
+        keys = {key_of(run, self._digest, trained_on) for run in runs}
+        return sum(self.resources.cache.path_of(key).exists() for key in keys)
 
     def _train(self, missing: Mapping[str, Run], label: str) -> dict[str, RunResult]:
         """Train and cache what is missing, in as many processes as there are workers.
