@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,16 @@ def test_a_cluster_gives_the_bytes_of_this_machine(
     there(runs, "all")
     assert there.trained_on == here.trained_on
     assert content(there) == content(here)
+
+
+def test_patience_is_with_workers_alone(
+    workers: Processes, on: MakeExecutor, runs: list[Run]
+) -> None:
+    """A stage may do something else for longer, between its trainings."""
+    with dask.config.set({"distributed.scheduler.no-workers-timeout": "1s"}):
+        there = on(workers.address)
+        time.sleep(1.5)
+        assert len(there(runs[:1], "")) == 1
 
 
 def test_a_bug_in_a_training_is_shown(
@@ -94,9 +105,9 @@ def test_workers_that_would_train_otherwise_are_refused_by_name(
         processes.worker("foreign", code=str(tmp_path / "empty"))
         wait_for(processes.address, 6)
         execute = on(processes.address, arithmetic="fp32")
-        said = capsys.readouterr().err
         changed = [in_fp32(run) for run in runs]
         assert len(execute(changed, "")) == len(runs)
+    said = capsys.readouterr().err
     assert "worker changed refused: other training code; install there" in said
     assert "worker old refused: scipy 0.1 there, " in said
     assert "worker foreign refused, it cannot train: ModuleNotFoundError" in said

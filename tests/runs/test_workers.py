@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,30 +61,55 @@ def test_workers_of_one_process_train_one_after_the_other(
 
 @pytest.mark.slow
 def test_a_frozen_worker_holds_nobody_up(
-    on: MakeExecutor, runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    on: MakeExecutor, longer: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """It is named once, and used when it answers."""
-    monkeypatch.setattr("breast_ultrasound.runs.cluster.ANSWER", 2.0)
+    """It is named once, and used when it answers; one that has the images already, too."""
     with cluster(tmp_path / "cluster", n_workers=2) as processes:
         wait_for(processes.address, 2)
-        processes.started[1].send_signal(signal.SIGSTOP)
-        there = on(processes.address)
-        assert len(there(runs, "there")) == len(runs)
-        assert capsys.readouterr().err.count("worker w0 does not answer: not used until") == 1
-        processes.started[1].send_signal(signal.SIGCONT)
+        on(processes.address)  # all have imported what they need
+        monkeypatch.setattr("breast_ultrasound.runs.cluster.ANSWER", 3.0)
+        for seed in range(2):
+            processes.started[1].send_signal(signal.SIGSTOP)
+            there = on(processes.address)
+            assert len(there([replace(run, seed=2 * seed) for run in longer], "one")) == len(longer)
+            assert capsys.readouterr().err.count("worker w0 does not answer: not used until") == 1
+            processes.started[1].send_signal(signal.SIGCONT)
+            assert len(there([replace(run, seed=2 * seed + 1) for run in longer], "both")) == 6
         kill(processes.started[2])
-        more = [replace(run, seed=run.seed + 1) for run in runs]
-        assert len(there(more, "more")) == len(runs)
+        assert len(there([replace(run, seed=9) for run in longer[:2]], "the other")) == 2
+
+
+@pytest.mark.slow
+def test_patience_is_ours_where_the_scheduler_has_less(
+    on: MakeExecutor, longer: list[Run], tmp_path: Path
+) -> None:
+    (tmp_path / "cluster").mkdir()
+    soon = {"DASK_DISTRIBUTED__SCHEDULER__NO_WORKERS_TIMEOUT": "1s"}
+    processes = Processes(tmp_path / "cluster", f"tcp://{HOST}:{free_port()}", (), soon)
+    try:
+        processes.scheduler()
+        processes.worker("w0")
+        there = on(processes.address)
+
+        def replace_it() -> None:
+            kill(processes.started[1])
+            time.sleep(3)
+            processes.worker("w1")
+
+        with once_cached(2, there.resources.cache.folder, replace_it):
+            assert len(there(longer, "there")) == len(longer)
+    finally:
+        processes.stop()
 
 
 @pytest.mark.slow
 def test_a_frozen_scheduler_ends_in_a_line(
     on: MakeExecutor, longer: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("breast_ultrasound.runs.cluster.ANSWER", 2.0)
     with cluster(tmp_path / "cluster", n_workers=1) as processes:
         there = on(processes.address)
+        monkeypatch.setattr("breast_ultrasound.runs.cluster.ANSWER", 2.0)
         folder = there.resources.cache.folder
         said = pytest.raises(InputError, match="the connection is lost; finished trainings are")
         freeze = processes.started[0].send_signal

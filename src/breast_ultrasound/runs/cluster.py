@@ -4,7 +4,8 @@
 a run is of the kind that trains it, and each result is kept as it comes. What a lost worker had not
 handed over, Dask gives to the next.
 
-Nothing here waits for a single worker: each is asked beside the trainings, in the client's thread.
+Nothing here waits for a single worker: each is asked, and each result fetched, in the client's
+thread.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import queue
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,14 @@ from breast_ultrasound.files import InputError
 from breast_ultrasound.params import Arithmetic
 from breast_ultrasound.runs.device import DeviceChoice
 from breast_ultrasound.runs.run import Run, RunResult, digest_of
-from breast_ultrasound.runs.worker import Kind, code, keep, offer, train_kept
+from breast_ultrasound.runs.worker import (
+    ImagesAwayError,
+    Kind,
+    code,
+    keep,
+    offer,
+    train_kept,
+)
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -37,8 +45,9 @@ CONNECT = 10.0  # seconds to wait for a scheduler
 ANSWER = 30.0  # seconds that a scheduler or a worker may take to answer
 PATIENCE = 60.0  # seconds to wait for a worker; Dask's own setting for it goes first
 SOON, LATER = 0.1, 2.0  # seconds between looks at which workers are there: when they change, or not
-HAND_OVER = 60.0  # seconds for a result to arrive that a worker has
 MAX_SENDING = 4  # workers that are sent images at a time: they pass through the scheduler
+SLOWEST = 1e6  # bytes of images a second that a worker must be able to take meanwhile
+Fetched = concurrent.futures.Future[Any]  # what arrives in the client's thread
 AGAIN = "finished trainings are kept: run again to go on"
 
 
@@ -57,8 +66,9 @@ class Cluster:
     arithmetic: Arithmetic
     kind: Kind | None = None
     _met: dict[str, Kind | None] = field(default_factory=dict)  # by worker; None: refused
-    _asked: "dict[str, concurrent.futures.Future[Any]]" = field(default_factory=dict)
-    _silent: set[str] = field(default_factory=set)  # workers of which that was said
+    _asked: "dict[str, Fetched]" = field(default_factory=dict)
+    _receiving: set[str] = field(default_factory=set)  # workers that are being sent images
+    _silent: set[str] = field(default_factory=set)  # workers that did not answer
     _data: tuple[str, NDArray[np.uint8], NDArray[np.bool_]] | None = None  # digest, images, labels
     _usable: int = 0  # workers, when last looked
     _looked: float = 0.0  # when that was
@@ -72,7 +82,7 @@ class Cluster:
         Raises:
             InputError: no worker can be used, or none is there.
         """
-        began = time.monotonic()
+        began = self._seen = time.monotonic()
         while not self._count_workers() or (self._asked and time.monotonic() < began + ANSWER):
             time.sleep(self._pause)
 
@@ -110,26 +120,31 @@ class Cluster:
         if not (self._data and self._data[1] is images and self._data[2] is malignant):
             digest = digest_of({"images": images, "malignant": malignant})
             self._data, self._looked = (digest, images, malignant), 0.0
-        waiting, done = list(runs.items())[::-1], queue.SimpleQueue["Future[RunResult]"]()
-        at_work: dict[Future[RunResult], str] = {}
+        self._seen = time.monotonic()
+        waiting, done = list(runs.items())[::-1], queue.SimpleQueue[Fetched]()
+        at_work: dict[Fetched, tuple[str, Future[RunResult]]] = {}
         try:
             while waiting or at_work:
                 # No more than can be at work: who dies is suspected of all that it was given.
                 while self._count_workers() > len(at_work) and waiting:
                     key, run = waiting.pop()
                     future = self._submit(key, run, self._data[0])
-                    future.add_done_callback(done.put)
-                    at_work[future] = key
+                    fetched = self._beside(_fetch(future))
+                    at_work[fetched] = key, future
+                    fetched.add_done_callback(done.put)
                 with suppress(queue.Empty):
-                    future = done.get(timeout=self._pause)
-                    result = self._result_of(future)
+                    fetched = done.get(timeout=self._pause)
+                    key, future = at_work[fetched]
+                    result = self._result_of(fetched, future)
+                    del at_work[fetched]
+                    future.release()
                     if result is None:
-                        future.add_done_callback(done.put)
+                        waiting.append((key, runs[key]))
                     else:
-                        yield at_work.pop(future), result
-                        future.release()
+                        yield key, result
         finally:
-            for future in at_work:  # nobody else may want them
+            for fetched, (_, future) in at_work.items():  # nobody else may want them
+                fetched.cancel()
                 future.release()
 
     def _submit(self, key: str, run: Run, data: str) -> "Future[RunResult]":
@@ -139,27 +154,34 @@ class Cluster:
                 train_kept, run, data, kind.device,
                 key=f"breast-ultrasound-{key}", resources={kind.resource(data): 1},
             )  # fmt: skip
-        except OSError:
+        except Exception:
+            if self.client.status == "running":
+                raise
             raise self._lost() from None
 
-    def _result_of(self, future: "Future[RunResult]") -> RunResult | None:
-        """Return a result; None where the worker that had it is gone, and another makes it."""
-        from distributed import KilledWorker
+    def _result_of(self, fetched: Fetched, future: "Future[RunResult]") -> RunResult | None:
+        """Return a result; None where no worker had the images, and another is to train."""
+        from distributed.scheduler import KilledWorker, NoValidWorkerError, NoWorkerError
 
-        if future.status == "error":
-            error = future.exception()
-            if isinstance(error, KilledWorker):
-                raise InputError(
-                    f"--scheduler {self.address}: every worker died that a training was given to, "
-                    f"for lack of memory perhaps; start fewer on a machine; {AGAIN}"
-                )
-            raise error if error else self._lost()
         try:
-            return future.result(timeout=HAND_OVER)
-        except TimeoutError:
+            result: RunResult = fetched.result()
+            return result
+        except KilledWorker:
+            raise InputError(
+                f"--scheduler {self.address}: every worker died that a training was given to, "
+                f"for lack of memory perhaps; start fewer on a machine; {AGAIN}"
+            ) from None
+        except (ImagesAwayError, NoValidWorkerError, NoWorkerError):  # our patience decides
             return None
-        except (OSError, concurrent.futures.CancelledError):  # another scheduler knows nothing
-            raise self._lost() from None
+        except Exception:
+            if future.status == "error":  # of the training
+                raise
+            raise self._lost() from None  # another scheduler knows nothing of it
+
+    def _beside(self, what: Coroutine[Any, Any, Any]) -> Fetched:
+        """Let something happen in the client's thread."""
+        loop: Any = self.client.loop
+        return asyncio.run_coroutine_threadsafe(what, loop.asyncio_loop)
 
     def _lost(self) -> InputError:
         """Give the connection up, and return what to say of it."""
@@ -186,7 +208,7 @@ class Cluster:
         same = before == (self._usable, set(self._met), set(self._asked))
         self._pause = min(2 * self._pause, LATER) if same else SOON
         self._looked = now
-        if self._usable:
+        if self._usable or self._receiving - self._silent:
             self._seen = now
         elif now > self._seen + _patience():
             found = "none that can be used" if self._met or self._asked else "none"
@@ -204,34 +226,45 @@ class Cluster:
         """
         if (scheduler := self.client.scheduler) is None:
             raise self._lost()
+        answered = [worker for worker, question in self._asked.items() if question.done()]
         answer = self.client.sync(scheduler.identity, n_workers=-1, callback_timeout=ANSWER)
         # One that started again, at its old address, has another folder.
         there = {f"{a} {one['local_directory']}": (a, one) for a, one in answer["workers"].items()}
         self._met = {worker: kind for worker, kind in self._met.items() if worker in there}
-        for worker in list(self._asked):
-            if worker not in there:
-                self._asked.pop(worker).cancel()
-            elif self._asked[worker].done():
-                self._heard(worker, str(there[worker][1]["name"]), self._asked.pop(worker))
+        for worker in self._asked.keys() - there:
+            self._asked.pop(worker).cancel()
+        for worker in self._asked.keys() & set(answered):
+            self._heard(worker, str(there[worker][1]["name"]), self._asked.pop(worker))
+        self._receiving &= self._asked.keys()
         usable = 0
         for worker, (address, one) in there.items():
-            kind = self._met.get(worker)
-            has_images = self._data and kind and one["resources"].get(kind.resource(self._data[0]))
-            if self.kind in (None, kind) and kind and (has_images or not self._data):
+            kind, wanted = self._met.get(worker), self._resource
+            has_images = bool(one["resources"].get(wanted))
+            if worker in self._silent and has_images:
+                # Dask would give it trainings. It is sent the images again once it answers.
+                self._beside(scheduler.set_resources(worker=address, resources={wanted: 0}))
+            elif kind and self.kind in (None, kind) and (has_images or not self._data):
                 usable += one["status"] == "running"
             elif worker not in self._asked and worker not in self._met:
                 self._ask(worker, address, offer)
-            elif worker not in self._asked and self.kind and kind == self.kind and self._data:
+            elif worker not in self._asked and self._data and kind and kind == self.kind:
+                self._receiving.add(worker)
                 self._ask(worker, address, keep, *self._data)
         return usable
 
+    @property
+    def _resource(self) -> str:
+        """What a worker has that can be given a training."""
+        return self.kind.resource(self._data[0]) if self.kind and self._data else ""
+
     def _ask(self, worker: str, address: str, function: Callable[..., Any], *data: Any) -> None:
         """Let a worker carry out a function, in the background."""
+        seconds = ANSWER + sum(one.nbytes for one in data[1:]) / SLOWEST
 
         async def ask() -> Any:
             answers = await self.client.run(
                 function, self.device, self.arithmetic, *data,
-                workers=[address], on_error="return", asynchronous=True, callback_timeout=ANSWER,
+                workers=[address], on_error="return", asynchronous=True, callback_timeout=seconds,
             )  # fmt: skip
             return answers[address]
 
@@ -239,23 +272,23 @@ class Cluster:
             async with self._sending:
                 return await ask()
 
-        loop: Any = self.client.loop
-        question = ask_in_turn() if data else ask()
-        self._asked[worker] = asyncio.run_coroutine_threadsafe(question, loop.asyncio_loop)
+        self._asked[worker] = self._beside(ask_in_turn() if data else ask())
 
-    def _heard(self, worker: str, name: str, asked: "concurrent.futures.Future[Any]") -> None:
+    def _heard(self, worker: str, name: str, asked: Fetched) -> None:
         """Take a worker's answer: what it is, or a line on stderr why it is not used."""
         try:
             kind = asked.result()
         except Exception as error:
             kind = error
-        gone = OSError | concurrent.futures.CancelledError
-        if isinstance(kind, gone):  # or it does not answer: it is asked again
+        if isinstance(kind, OSError | concurrent.futures.CancelledError):
+            # It went meanwhile, or does not answer: it is asked again.
             if isinstance(kind, TimeoutError) and worker not in self._silent:
                 self._silent.add(worker)
                 _say(f"worker {name} does not answer: not used until it does")
-        elif not isinstance(kind, Kind):
-            _say(f"worker {name} refused, it cannot train: {kind}")
+            return
+        self._silent.discard(worker)
+        if not isinstance(kind, Kind):
+            _say(f"worker {name} refused, it cannot train: {str(kind) or type(kind).__name__}")
             self._met[worker] = None
         elif other := kind.other_than_here():
             _say(f"worker {name} refused: {other}; install there what is installed here")
@@ -322,6 +355,10 @@ def _check_address(address: str) -> None:
             f"warning: {address} is not encrypted: whoever reaches it can run programs on its "
             "machines; use tls://, see docs/scaling.md"
         )
+
+
+async def _fetch(future: "Future[RunResult]") -> RunResult:
+    return await future  # type: ignore[no-any-return]
 
 
 async def _knock(address: str) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,10 +56,18 @@ class Kind:
         return ", ".join(differing)
 
 
+class ImagesAwayError(Exception):
+    """A worker has put away the images of a training that it was given."""
+
+
+@cache
 def code() -> str:
     """Return the SHA-256 of what decides a result on a worker, without its words."""
     mine = without_words(Path(__file__).read_text(encoding="utf-8"))
     return hashlib.sha256(f"{code_digest()}{mine}".encode()).hexdigest()
+
+
+code()  # of what is imported, whatever becomes of the files
 
 
 _kept: dict[str, dict[str, tuple[NDArray[np.uint8], NDArray[np.bool_]]]] = {}  # by worker, digest
@@ -70,9 +79,12 @@ def offer(device: DeviceChoice, arithmetic: Arithmetic) -> Kind:
     """Limit a worker's process, before its first tensor, and say what it is.
 
     Raises:
-        InputError: it was limited to another arithmetic before.
+        InputError: it was limited to another arithmetic before, or its installation cannot be read.
     """
-    found = find_device(device, arithmetic)
+    try:
+        found = find_device(device, arithmetic)
+    except OSError as error:  # such an answer would be taken for a lost connection
+        raise InputError(f"{type(error).__name__}: {error}") from None
     if _computes_in not in ([], [(found, arithmetic)]):
         on, before = _computes_in[0]
         raise InputError(f"it computes in {before} arithmetic on {on} already: start it again")
@@ -89,22 +101,31 @@ async def keep(
 
     kind = offer(device, arithmetic)
     kept = _kept.setdefault(dask_worker.address, {})
-    kept[digest] = images, malignant
+    kept.pop(digest, None)
+    kept[digest] = images, malignant  # the newest
     resources = {kind.resource(digest): 1}
     while len(kept) > 1 and sum(one.nbytes for one, _ in kept.values()) > MAX_KEPT + images.nbytes:
         resources[kind.resource(oldest := next(iter(kept)))] = 0
         del kept[oldest]
     await dask_worker.set_resources(**resources)
-    # The scheduler looks again at what waits for a worker when one begins to run.
-    dask_worker.status = Status.paused
-    dask_worker.status = Status.running
+    if dask_worker.status == Status.running:
+        # The scheduler looks again at what waits for a worker when one begins to run.
+        dask_worker.status = Status.paused
+        dask_worker.status = Status.running
     return kind
 
 
 def train_kept(run: Run, digest: str, device: Device) -> RunResult:
-    """Carry out a run of images that the worker has."""
+    """Carry out a run of images that the worker has.
+
+    Raises:
+        ImagesAwayError: it has them no longer.
+    """
     from distributed import get_worker
 
-    images, malignant = _kept[get_worker().address][digest]
+    try:
+        images, malignant = _kept[get_worker().address][digest]
+    except KeyError:
+        raise ImagesAwayError from None
     with _one_training:
         return train(run, images, malignant, device)
