@@ -56,6 +56,7 @@ SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "terminate": sign
 CLUSTER = {"cluster: worker": 1, "cluster: scheduler": 0, "cluster: stage": None}  # as they start
 MAX_TRIES = 10  # to hit a stage before it ends
 CLUSTER_START = 5.0  # seconds until a cluster's workers train
+DISK = "256m"  # all trainings of the small configuration fit on it
 FULL = 4 * 1024  # bytes that a full disk still has: one cached training without weights
 
 
@@ -213,9 +214,9 @@ def inject(
 ) -> Counter[str]:  # fmt: skip
     """Let one fault happen to a stage, run it to its end, and count what is not as it should be."""
     state = before.copy(place)
-    if fault == "disk":
-        _fill(state)
     try:
+        if fault == "disk":
+            _fill(state)
         wrong = disturb(stage, fault, state, seconds, rng)
         if wrong == "missed":
             return Counter(missed=1)
@@ -228,7 +229,7 @@ def inject(
             wrong = str(error)
         now = state.runs()
     finally:
-        if fault == "disk":
+        if state.cache.is_mount():
             subprocess.run(["umount", state.cache], check=True)
     lost = sum(now.get(name) != written for name, written in finished.items())
     expected, found = after.results(), state.results()
@@ -245,7 +246,7 @@ def _fill(state: State) -> None:
     content = state.cache.with_name("content")
     state.cache.rename(content)
     state.cache.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", state.cache], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", state.cache], check=True)
     shutil.copytree(content, state.cache, dirs_exist_ok=True)
     used = shutil.disk_usage(state.cache).used
     size = f"remount,size={used + FULL}"
@@ -253,7 +254,7 @@ def _fill(state: State) -> None:
 
 
 def _make_room(state: State) -> None:
-    subprocess.run(["mount", "-o", "remount,size=64m", state.cache], check=True)
+    subprocess.run(["mount", "-o", f"remount,size={DISK}", state.cache], check=True)
 
 
 def faults_of(stage: str, n_kills: int) -> list[str]:

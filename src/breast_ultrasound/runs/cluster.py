@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 CONNECT = 10.0  # seconds to wait for a scheduler
 ANSWER = 30.0  # seconds that a scheduler or a worker may take to answer
 PATIENCE = 60.0  # seconds to wait for a worker; Dask's own setting for it goes first
+SLOW_START = 180.0  # seconds for workers that are there to import the project, many on a machine
 SOON, LATER = 0.1, 2.0  # seconds between looks at which workers are there: when they change, or not
 MAX_SENDING = 4  # workers that are sent images at a time: they pass through the scheduler
 SLOWEST = 1e6  # bytes of images a second that a worker must be able to take meanwhile
@@ -210,7 +211,7 @@ class Cluster:
         self._looked = now
         if self._usable or self._receiving - self._silent:
             self._seen = now
-        elif now > self._seen + _patience():
+        elif now > self._seen + max(_patience(), SLOW_START if self._asked else 0):
             found = "none that can be used" if self._met or self._asked else "none"
             raise InputError(
                 f"--scheduler {self.address}: expected workers, found {found}; start some with "
