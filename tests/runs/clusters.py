@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from distributed import Client
 from safetensors.numpy import load_file
@@ -55,13 +56,12 @@ class Processes:
     within: Sequence[str] = ()
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def scheduler(self, **variables: str) -> subprocess.Popen[bytes]:
+    def scheduler(self) -> subprocess.Popen[bytes]:
         """Start the scheduler, at the same address each time, and wait until it listens."""
         host, port = self.address.split("://")[1].split(":")
         process = self._start(
-            "scheduler", "--host", host, "--port", port, "--dashboard-address", f"{host}:0",
-            **variables,
-        )  # fmt: skip
+            "scheduler", "--host", host, "--port", port, "--dashboard-address", f"{host}:0"
+        )
         wait_until(lambda: listens(host, int(port)))
         return process
 
@@ -100,11 +100,15 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def cluster(
-    folder: Path, n_workers: int = 1, scheme: str = "tcp", options: Sequence[str] = ()
+    folder: Path,
+    n_workers: int = 1,
+    scheme: str = "tcp",
+    options: Sequence[str] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Processes]:
     """Start a scheduler and workers on the loopback interface; end them in the end."""
     folder.mkdir(parents=True, exist_ok=True)
-    processes = Processes(folder, f"{scheme}://{HOST}:{free_port()}", options)
+    processes = Processes(folder, f"{scheme}://{HOST}:{free_port()}", options, variables)
     try:
         processes.scheduler()
         for number in range(n_workers):

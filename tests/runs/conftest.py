@@ -13,9 +13,10 @@ from breast_ultrasound.params import Arithmetic
 from breast_ultrasound.runs.execute import Executor, find_resources
 from breast_ultrasound.runs.run import Run
 from breast_ultrasound.search.fold_runs import run_on
-from tests.runs.clusters import Processes, cluster
+from tests.runs.clusters import Processes, cluster, content
 
 MakeExecutor = Callable[..., Executor]
+Content = dict[str, dict[str, bytes]]
 
 
 @pytest.fixture
@@ -30,6 +31,14 @@ def longer(runs: list[Run], config: TrainingConfig) -> list[Run]:
     training = config.training.model_copy(update={"n_epochs": 40})
     long = config.model_copy(update={"training": training})
     return [*runs, *(replace(run, config=long) for run in runs)]
+
+
+@pytest.fixture
+def trained_here(executor: MakeExecutor, longer: list[Run]) -> Content:
+    """What this machine caches of the longer ones."""
+    here = executor(2)
+    here(longer, "here")
+    return content(here)
 
 
 @pytest.fixture(scope="module")

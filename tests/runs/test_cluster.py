@@ -33,7 +33,7 @@ from tests.runs.clusters import (
     wait_for,
     written,
 )
-from tests.runs.conftest import MakeExecutor
+from tests.runs.conftest import Content, MakeExecutor
 from tools.workspace import ROOT
 
 
@@ -142,11 +142,9 @@ def test_a_scheduler_without_workers_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_workers_cost_no_result(
-    on: MakeExecutor, executor: MakeExecutor, longer: list[Run], tmp_path: Path
+    on: MakeExecutor, longer: list[Run], trained_here: Content, tmp_path: Path
 ) -> None:
     """One is gone, then the other; its nanny starts it again, at the same address."""
-    here = executor(2)
-    here(longer, "here")
     with cluster(tmp_path / "cluster", n_workers=1) as processes:
         port = ("--worker-port", str(free_port()))
         nanny = processes.worker("w1", "--nanny", "--host", HOST, *port)
@@ -163,7 +161,7 @@ def test_killed_workers_cost_no_result(
         first = once_cached(1, folder, lambda: kill(processes.started[1]))
         with first, once_cached(4, folder, kill_the_other):
             there(longer, "there")
-    assert content(there) == content(here)
+    assert content(there) == trained_here
 
 
 def test_a_worker_keeps_to_its_arithmetic(
@@ -204,10 +202,8 @@ def test_one_that_gives_up_takes_nothing_from_another(
 
 @pytest.mark.slow
 def test_a_lost_scheduler_ends_in_a_line_and_the_next_goes_on(
-    on: MakeExecutor, executor: MakeExecutor, longer: list[Run], tmp_path: Path
+    on: MakeExecutor, longer: list[Run], trained_here: Content, tmp_path: Path
 ) -> None:
-    here = executor(2)
-    here(longer, "here")
     with cluster(tmp_path / "cluster", n_workers=2) as processes:
         there = on(processes.address)
         folder = there.resources.cache.folder
@@ -223,7 +219,7 @@ def test_a_lost_scheduler_ends_in_a_line_and_the_next_goes_on(
         again(longer, "again")
     after = written(folder)
     assert {name: after[name] for name in before} == before
-    assert content(again) == content(here)
+    assert content(again) == trained_here
 
 
 @pytest.mark.slow
@@ -293,14 +289,12 @@ def _fails(command: str) -> bool:
 @pytest.mark.slow
 def test_a_lost_connection_ends_in_a_line(
     on: MakeExecutor,
-    executor: MakeExecutor,
     longer: list[Run],
+    trained_here: Content,
     far: tuple[Processes, Callable[[str], bool]],
 ) -> None:
     """Nobody says that the other end is gone: packets no longer arrive."""
     processes, set_link = far
-    here = executor(2)
-    here(longer, "here")
     settings = {"distributed.comm.timeouts.tcp": "11s", "distributed.comm.timeouts.connect": "4s"}
     with dask.config.set(settings):
         there = on(processes.address)
@@ -315,4 +309,4 @@ def test_a_lost_connection_ends_in_a_line(
     again(longer, "again")
     after = written(folder)
     assert {name: after[name] for name in before} == before
-    assert content(again) == content(here)
+    assert content(again) == trained_here

@@ -15,7 +15,6 @@ from breast_ultrasound.runs.cluster import connect
 from breast_ultrasound.runs.run import Run
 from tests.runs.clusters import (
     HOST,
-    Processes,
     cluster,
     content,
     free_port,
@@ -27,7 +26,7 @@ from tests.runs.clusters import (
     wait_until,
     written,
 )
-from tests.runs.conftest import MakeExecutor
+from tests.runs.conftest import Content, MakeExecutor
 
 IN_ONE_PROCESS = """
 import sys, time
@@ -41,10 +40,8 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_workers_of_one_process_train_one_after_the_other(
-    on: MakeExecutor, executor: MakeExecutor, longer: list[Run], tmp_path: Path
+    on: MakeExecutor, longer: list[Run], trained_here: Content, tmp_path: Path
 ) -> None:
-    here = executor(2)
-    here(longer, "here")
     (tmp_path / "script.py").write_text(IN_ONE_PROCESS)
     port = str(free_port())
     command = [sys.executable, tmp_path / "script.py", port]
@@ -56,7 +53,7 @@ def test_workers_of_one_process_train_one_after_the_other(
         there(longer, "there")
     finally:
         kill(process)
-    assert content(there) == content(here)
+    assert content(there) == trained_here
 
 
 @pytest.mark.slow
@@ -84,12 +81,8 @@ def test_a_frozen_worker_holds_nobody_up(
 def test_patience_is_ours_where_the_scheduler_has_less(
     on: MakeExecutor, longer: list[Run], tmp_path: Path
 ) -> None:
-    (tmp_path / "cluster").mkdir()
     soon = {"DASK_DISTRIBUTED__SCHEDULER__NO_WORKERS_TIMEOUT": "1s"}
-    processes = Processes(tmp_path / "cluster", f"tcp://{HOST}:{free_port()}", (), soon)
-    try:
-        processes.scheduler()
-        processes.worker("w0")
+    with cluster(tmp_path / "cluster", 1, variables=soon) as processes:
         there = on(processes.address)
 
         def replace_it() -> None:
@@ -99,8 +92,6 @@ def test_patience_is_ours_where_the_scheduler_has_less(
 
         with once_cached(2, there.resources.cache.folder, replace_it):
             assert len(there(longer, "there")) == len(longer)
-    finally:
-        processes.stop()
 
 
 @pytest.mark.slow
@@ -144,33 +135,23 @@ def test_what_is_cached_decides_which_kind_goes_on(
 def test_a_training_that_kills_its_workers_is_said(
     on: MakeExecutor, longer: list[Run], tmp_path: Path
 ) -> None:
-    (tmp_path / "cluster").mkdir()
     never = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
-    processes = Processes(tmp_path / "cluster", f"tcp://{HOST}:{free_port()}", (), never)
-    try:
-        processes.scheduler()
-        processes.worker("w0")
+    with cluster(tmp_path / "cluster", 1, variables=never) as processes:
         there = on(processes.address)
         folder = there.resources.cache.folder
         said = pytest.raises(InputError, match="every worker died that a training was given to")
         with once_cached(2, folder, lambda: kill(processes.started[1])), said:
             there(longer, "there")
-    finally:
-        processes.stop()
 
 
 @pytest.mark.slow
 def test_a_scheduler_that_cannot_import_the_project_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty" / "breast_ultrasound").mkdir(parents=True)
     (tmp_path / "empty" / "breast_ultrasound" / "__init__.py").touch()
-    processes = Processes(tmp_path, f"tcp://{HOST}:{free_port()}")
+    elsewhere = {"PYTHONPATH": str(tmp_path / "empty")}
     said = pytest.raises(InputError, match=r"it cannot import this project .*ModuleNotFoundError")
-    try:
-        processes.scheduler(code=str(tmp_path / "empty"))
-        with said:
-            connect(processes.address, "cpu", "portable")
-    finally:
-        processes.stop()
+    with cluster(tmp_path / "cluster", 0, variables=elsewhere) as processes, said:
+        connect(processes.address, "cpu", "portable")
 
 
 def test_a_port_that_says_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
